@@ -1,0 +1,148 @@
+/* What the files of src/agent share. Nothing here is for anybody else. */
+#ifndef SW_AGENT_INTERNAL_H
+#define SW_AGENT_INTERNAL_H
+
+#include <uv.h>
+
+#include "agent/agent.h"
+#include "alerts/alerts.h"
+#include "base/clock.h"
+#include "delivery/outbox.h"
+#include "detectors/detectors.h"
+#include "net/http_client.h"
+#include "net/http_server.h"
+#include "sources/source.h"
+#include "store/store.h"
+#include "telemetry/metrics.h"
+
+/* How long a trace that was reported or judged is remembered: far longer than any source looks back. */
+#define SW_AGENT_REMEMBER_NS (INT64_C(24) * 3600 * SW_NS_PER_S)
+/* Windows are judged again for this long when late spans repair their counts. */
+#define SW_AGENT_REVISE_S 300
+
+typedef struct sw_agent sw_agent;
+typedef struct sw_progress sw_progress;
+typedef struct sw_pending sw_pending;
+
+typedef struct sw_agent_metrics {
+    sw_metric *anomalies; /* trace_anomalies_total{type} */
+    sw_metric *checks;    /* trace_alert_checks_total{status} */
+    sw_metric *ticks, *ticks_late, *ticks_missed, *tick_duration;
+    sw_metric *watermark_age;   /* {detector} */
+    sw_metric *windows_skipped; /* {detector} */
+    sw_metric *commits, *commit_duration, *decision;
+    sw_metric *longest_pass;
+    sw_metric *alerts; /* {state} */
+    sw_metric *alerts_refused;
+    sw_metric *cpu, *resident, *storage_size;
+} sw_agent_metrics;
+
+struct sw_agent {
+    const sw_config *config;
+    sw_agent_paths paths;
+    const sw_clock *clock;
+    uv_loop_t loop;
+    sw_metrics *metrics;
+    sw_agent_metrics m;
+    sw_http_client *http;
+    sw_http_server *server;
+    sw_store *store;
+    sw_outbox *outbox;
+    sw_alerts *alerts;
+    sw_detectors *detectors;
+    sw_source *source; /* NULL when none is enabled */
+
+    /* The tick (tick.c). */
+    uv_timer_t tick_timer;
+    int64_t next_tick_mono_ns;
+    int64_t tick_started_mono_ns;
+    int64_t last_byte_mono_ns;
+    bool polling;
+    bool polled_once;
+    sw_poll_result last_poll; /* its texts are not kept */
+    char *last_poll_reason;   /* why the last poll was not whole; NULL when it was */
+    uint64_t ticks;
+    int64_t stored_watermark_s;         /* the source's, as it was stored last */
+    unsigned evaluating;                /* detectors with an evaluation under way */
+    void (*tick_done)(sw_agent *agent); /* once.c; NULL when running */
+    /* Takes the findings instead of the alerts (once.c); NULL when running. */
+    void (*found)(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n, bool known);
+
+    sw_progress *progress; /* uthash by detector name (judge.c) */
+
+    /* What is not committed yet (commit.c). */
+    uv_prepare_t flush_handle;
+    uv_timer_t retry_timer;
+    sw_pending *pending, *in_flight;
+    bool commit_failing;
+
+    /* Life (run.c). */
+    uv_signal_t signals[3];
+    uv_timer_t watchdog;
+    bool stopping;
+    bool loaded; /* first scan of the scripts is over */
+
+    /* The longest pass of the loop (loop_watch.c). */
+    uv_prepare_t pass_prepare;
+    uv_check_t pass_check;
+    int64_t pass_started_ns, longest_pass_ns;
+};
+
+/* wiring.c: everything but signals and listener. 0, or an exit code after saying why. */
+int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths *paths);
+/* Frees what open made, in the opposite order, and closes the loop. */
+void sw_agent_close(sw_agent *agent);
+
+/* tick.c */
+void sw_tick_start(sw_agent *agent); /* first tick now, then every interval */
+void sw_tick_stop(sw_agent *agent);
+void sw_tick_once(sw_agent *agent);               /* one tick; agent->tick_done is called at its end */
+void sw_tick_evaluated(sw_agent *agent);          /* judge.c: an evaluation has ended */
+bool sw_agent_poll_failed(const sw_agent *agent); /* the last poll learnt nothing */
+int64_t sw_tick_next(int64_t planned_ns, int64_t now_ns, int64_t interval_ns, unsigned *missed);
+
+/* judge.c: what each detector has judged, and what it must judge now. */
+void sw_judge_restore(sw_agent *agent);
+void sw_judge_all(sw_agent *agent, const sw_poll_result *poll);
+void sw_judge_free(sw_agent *agent);
+int64_t sw_judge_oldest_needed_s(const sw_agent *agent,
+                                 int64_t horizon_s); /* earliest second that a detector still has to see */
+int64_t sw_judge_lookback_s(const sw_agent *agent);
+
+/* commit.c: one batch at a time; what comes meanwhile waits for the next. */
+sw_store_batch *sw_commit_batch(sw_agent *agent); /* the batch being filled */
+/* When the batch being filled is committed, the detector's state is. Copies. */
+void sw_commit_detector(sw_agent *agent, const char *detector, int64_t judged_until_s, const void *state,
+                        size_t len, int64_t state_version);
+void sw_commit_start(sw_agent *agent);
+void sw_commit_stop(sw_agent *agent);
+bool sw_commit_idle(const sw_agent *agent);
+void sw_commit_flush(sw_agent *agent); /* now, unless one is in flight */
+
+/* alerting.c: findings → alerts → outbox. */
+void sw_alerting_restore(sw_agent *agent);
+void sw_alerting_apply(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n,
+                       bool known);
+
+/* own_alerts.c: detectors that are gone or fail, once per tick. */
+#define SW_AGENT_SELF "spanwatch" /* who reports what concerns the agent itself */
+void sw_own_alerts(sw_agent *agent);
+
+/* host_functions.c: what scripts may ask. */
+sw_host_functions sw_agent_host_functions(sw_agent *agent);
+char *sw_agent_config_for(const char *detector, void *agent); /* caller frees */
+
+/* http_api.c */
+int sw_api_start(sw_agent *agent);
+/* NULL when ready; else why not (caller frees). */
+char *sw_agent_not_ready(const sw_agent *agent);
+
+/* systemd.c: sd_notify(3) by its documented datagram; nothing happens without NOTIFY_SOCKET. */
+void sw_systemd_notify(const char *state);
+int64_t sw_systemd_watchdog_ms(void); /* half of WATCHDOG_USEC; 0 when there is no watchdog */
+
+/* loop_watch.c */
+void sw_loop_watch_start(sw_agent *agent);
+void sw_loop_watch_stop(sw_agent *agent);
+
+#endif

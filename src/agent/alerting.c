@@ -1,0 +1,95 @@
+/* Findings become alerts, and what alerts have to say becomes rows of the outbox, all in the batch that is
+ * being filled. */
+#include "agent/agent_internal.h"
+
+#include <stdlib.h>
+
+#include "alerts/payload.h"
+#include "telemetry/log.h"
+
+#define PAYLOAD_MAX ((size_t)64 << 20)
+
+/* The counter goes on over restarts: it is stored with what it counts. */
+static void count(sw_agent *agent, const char *type, double n) {
+    sw_metric_add(agent->m.anomalies, n, type);
+    sw_batch_put_counter(sw_commit_batch(agent), "trace_anomalies_total", type,
+                         sw_metric_get(agent->m.anomalies, type));
+}
+
+static void notify(const sw_alert *alert, sw_notice notice, void *arg) {
+    sw_agent *agent = arg;
+    sw_payload_options options = {.trace_url = agent->config->trace_url_template};
+    sw_buf body;
+    sw_buf_init(&body, PAYLOAD_MAX);
+    if (sw_payload_json(alert, notice, sw_wall_ns(agent->clock), &options, &body) == 0) {
+        sw_outbox_add(agent->outbox, sw_commit_batch(agent), alert->fingerprint, "application/json",
+                      body.data, body.len);
+    } else {
+        sw_log(SW_LOG_ERROR, "notification is too large to be written", "type", alert->type, "fingerprint",
+               alert->fingerprint, NULL);
+    }
+    sw_buf_release(&body);
+    bool own = sw_streq(alert->detector, SW_AGENT_SELF);
+    if (notice == SW_NOTICE_FIRING && alert->n_evidence == 0 && alert->last_notified_ns == 0 && !own) {
+        count(agent, alert->type, 1);
+    }
+}
+
+static void changed(const sw_alert *alert, void *arg) {
+    sw_agent *agent = arg;
+    sw_buf json;
+    sw_buf_init(&json, PAYLOAD_MAX);
+    if (sw_alert_to_json(alert, &json) == 0) {
+        sw_batch_put_alert(sw_commit_batch(agent), alert->fingerprint, json.data, json.len);
+    }
+    sw_buf_release(&json);
+}
+
+static void removed(const char *fingerprint, void *arg) {
+    sw_batch_delete_alert(sw_commit_batch(arg), fingerprint);
+}
+
+static void reported(const char *type, const char *trace_id, int64_t at_ns, void *arg) {
+    sw_batch_put_reported(sw_commit_batch(arg), type, trace_id, at_ns);
+}
+
+static void counted(const char *type, uint64_t traces, void *arg) {
+    count(arg, type, (double)traces);
+}
+
+void sw_alerting_apply(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n,
+                       bool known) {
+    sw_alerts_sink sink = {notify, changed, removed, reported, agent};
+    sw_alerts_apply(agent->alerts, detector, findings, n, known, sw_wall_ns(agent->clock), &sink, counted,
+                    agent);
+}
+
+static void restore_alert(const char *fingerprint, const char *json, size_t len, void *arg) {
+    sw_agent *agent = arg;
+    sw_alert alert = {0};
+    if (sw_alert_from_json(json, len, &alert) == 0) {
+        sw_alerts_restore(agent->alerts, &alert);
+        sw_alert_release(&alert);
+    } else {
+        sw_log(SW_LOG_ERROR, "a stored alert cannot be read and is left out", "fingerprint", fingerprint,
+               NULL);
+    }
+}
+
+static void restore_reported(const char *type, const char *trace_id, int64_t at_ns, void *arg) {
+    sw_agent *agent = arg;
+    sw_alerts_restore_reported(agent->alerts, type, trace_id, at_ns);
+}
+
+static void restore_counter(const char *name, const char *label, double value, void *arg) {
+    sw_agent *agent = arg;
+    if (sw_streq(name, "trace_anomalies_total")) {
+        sw_metric_add(agent->m.anomalies, value, label);
+    }
+}
+
+void sw_alerting_restore(sw_agent *agent) {
+    sw_store_each_alert(agent->store, restore_alert, agent);
+    sw_store_each_reported(agent->store, restore_reported, agent);
+    sw_store_each_counter(agent->store, restore_counter, agent);
+}

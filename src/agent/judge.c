@@ -1,0 +1,514 @@
+/*
+ * Judging: which windows and traces each detector has seen, and what it must see now.
+ *
+ * Each detector has its own progress, by name, so that one that fails, pauses or runs less often loses
+ * nothing: it judges what it missed when it can again. An evaluation is what one detector judges in one tick:
+ * windows whose counts were repaired (if it asked for them), then every window since the last, oldest first;
+ * the newest carries the traces that it has not judged yet in their present form. Findings and state of a
+ * whole evaluation go into one commit.
+ */
+#include "agent/agent_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "telemetry/log.h"
+
+#define MAX_REVISED 64 /* windows remembered for repairs */
+#define MAX_STEPS 256  /* windows judged in one evaluation; the rest follows in the next tick */
+/* Traces in one call: what a call costs, and its reply, stay small however bad the night is. */
+#define MAX_OFFERED 500
+#define TRIES_PER_WINDOW 3 /* a window that a detector fails on this often is skipped */
+
+struct judged_trace {
+    char id[SW_TRACE_ID_LEN + 1];
+    uint64_t digest;
+    int64_t at_ns;
+    UT_hash_handle hh;
+};
+
+struct judged_window {
+    int64_t from_s, to_s;
+    unsigned revision; /* the source's, when it was judged last */
+    unsigned times;    /* how often it was judged again */
+};
+
+struct step {
+    int64_t from_s, to_s;
+    unsigned times; /* 0: judged for the first time */
+    bool advances;  /* the next window in order: judging it moves the detector's progress */
+    bool counts;    /* the window's counts are known */
+    bool traces;    /* carries the traces that are new */
+};
+
+struct offered {
+    char id[SW_TRACE_ID_LEN + 1];
+    uint64_t digest;
+};
+
+struct sw_progress {
+    char *name;
+    sw_agent *agent;
+    int64_t judged_until_s; /* 0: nothing yet */
+    struct judged_trace *judged;
+    int64_t expired_at_ns;
+    struct judged_window windows[MAX_REVISED];
+    size_t n_windows;
+    unsigned failures; /* in a row, on the window that comes next */
+
+    /* The evaluation under way. */
+    bool busy;
+    struct step steps[MAX_STEPS];
+    size_t n_steps, next_step;
+    struct offered *offered;
+    size_t n_offered, offered_allocated;
+    bool more_traces; /* than one call carries */
+    sw_finding *findings;
+    size_t n_findings;
+    bool known; /* absence of a finding means that it is gone */
+    bool traces_ok;
+    char *reason;
+    bool has_state;
+    void *state;
+    size_t state_len;
+    int64_t state_version;
+
+    UT_hash_handle hh;
+};
+
+static sw_progress *progress_of(sw_agent *agent, const char *name) {
+    sw_progress *progress = NULL;
+    HASH_FIND_STR(agent->progress, name, progress);
+    if (progress == NULL) {
+        progress = xcalloc(1, sizeof *progress);
+        progress->name = xstrdup(name);
+        progress->agent = agent;
+        HASH_ADD_KEYPTR(hh, agent->progress, progress->name, strlen(progress->name), progress);
+    }
+    return progress;
+}
+
+static void remember_trace(sw_progress *progress, const char *id, uint64_t digest, int64_t at_ns) {
+    struct judged_trace *entry = NULL;
+    HASH_FIND_STR(progress->judged, id, entry);
+    if (entry == NULL) {
+        entry = xcalloc(1, sizeof *entry);
+        snprintf(entry->id, sizeof entry->id, "%s", id);
+        HASH_ADD_STR(progress->judged, id, entry);
+    }
+    entry->digest = digest;
+    entry->at_ns = at_ns;
+}
+
+static void forget_traces(sw_progress *progress, int64_t before_ns) {
+    struct judged_trace *entry = NULL, *next = NULL;
+    HASH_ITER(hh, progress->judged, entry, next) {
+        if (entry->at_ns < before_ns) {
+            HASH_DEL(progress->judged, entry);
+            free(entry);
+        }
+    }
+}
+
+static void clear_evaluation(sw_progress *progress) {
+    sw_findings_free(progress->findings, progress->n_findings);
+    progress->findings = NULL;
+    progress->n_findings = 0;
+    free(progress->offered);
+    progress->offered = NULL;
+    progress->n_offered = progress->offered_allocated = 0;
+    progress->more_traces = false;
+    free(progress->reason);
+    progress->reason = NULL;
+    free(progress->state);
+    progress->state = NULL;
+    progress->has_state = false;
+    progress->n_steps = progress->next_step = 0;
+    progress->busy = false;
+}
+
+void sw_judge_free(sw_agent *agent) {
+    sw_progress *progress = NULL, *next = NULL;
+    HASH_ITER(hh, agent->progress, progress, next) {
+        HASH_DEL(agent->progress, progress);
+        clear_evaluation(progress);
+        forget_traces(progress, INT64_MAX);
+        free(progress->name);
+        free(progress);
+    }
+}
+
+/* ---- what was stored ---- */
+
+static void restore_detector(const char *name, int64_t version, const void *state, size_t len,
+                             int64_t judged_until_s, void *arg) {
+    sw_agent *agent = arg;
+    progress_of(agent, name)->judged_until_s = judged_until_s;
+    sw_detectors_restore(agent->detectors, name, version, state, len);
+}
+
+static void restore_trace(const char *name, const char *id, uint64_t digest, int64_t at_ns, void *arg) {
+    remember_trace(progress_of(arg, name), id, digest, at_ns);
+}
+
+void sw_judge_restore(sw_agent *agent) {
+    sw_store_each_detector(agent->store, restore_detector, agent);
+    sw_store_each_judged(agent->store, restore_trace, agent);
+}
+
+/* ---- planning ---- */
+
+static int64_t stride_s(const sw_agent *agent, const sw_detector *detector) {
+    int64_t step = agent->source->ops->step_s(agent->source);
+    int64_t every = (int64_t)sw_detector_every_s(detector);
+    return every < step ? step : every / step * step;
+}
+
+int64_t sw_judge_lookback_s(const sw_agent *agent) {
+    int64_t step = agent->source->ops->step_s(agent->source);
+    return (agent->config->tempo_lookback_window_secs + step - 1) / step * step;
+}
+
+static int64_t lookback_of(const sw_agent *agent, const sw_detector *detector) {
+    int64_t lookback = sw_judge_lookback_s(agent), stride = stride_s(agent, detector);
+    return lookback > stride ? lookback : stride;
+}
+
+int64_t sw_judge_oldest_needed_s(const sw_agent *agent, int64_t horizon_s) {
+    int64_t oldest = horizon_s - SW_AGENT_REVISE_S;
+    for (size_t i = 0; i < sw_detectors_count(agent->detectors); i++) {
+        const sw_detector *detector = sw_detectors_at(agent->detectors, i);
+        sw_progress *progress = NULL;
+        HASH_FIND_STR(agent->progress, sw_detector_name(detector), progress);
+        int64_t from =
+            (progress == NULL || progress->judged_until_s == 0 ? horizon_s : progress->judged_until_s) -
+            lookback_of(agent, detector);
+        oldest = from < oldest ? from : oldest;
+    }
+    int64_t limit = horizon_s - agent->config->tempo_max_catch_up_secs - sw_judge_lookback_s(agent);
+    return oldest < limit ? limit : oldest;
+}
+
+static bool add_step(sw_progress *progress, struct step step) {
+    if (progress->n_steps == MAX_STEPS) {
+        return false;
+    }
+    progress->steps[progress->n_steps++] = step;
+    return true;
+}
+
+/* Windows that were judged before and whose counts have changed since. */
+static void plan_revisions(sw_progress *progress, const sw_source *source) {
+    for (size_t i = 0; i < progress->n_windows; i++) {
+        struct judged_window *window = &progress->windows[i];
+        if (source->ops->revision(source, window->from_s, window->to_s) != window->revision) {
+            add_step(progress, (struct step){.from_s = window->from_s,
+                                             .to_s = window->to_s,
+                                             .times = window->times + 1,
+                                             .counts = true});
+        }
+    }
+}
+
+static void plan_windows(sw_progress *progress, const sw_detector *detector, const sw_poll_result *poll) {
+    const sw_agent *agent = progress->agent;
+    const sw_source *source = agent->source;
+    int64_t stride = stride_s(agent, detector), lookback = lookback_of(agent, detector);
+    int64_t origin_s = 0, watermark_s = 0;
+    source->ops->save(source, &origin_s, &watermark_s);
+    bool counts = sw_detector_wants(detector).series;
+
+    int64_t oldest = poll->horizon_s - agent->config->tempo_max_catch_up_secs;
+    if (progress->judged_until_s == 0) {
+        progress->judged_until_s = (poll->horizon_s - stride) / stride * stride;
+    } else if (progress->judged_until_s < oldest) {
+        sw_log(SW_LOG_WARN, "too far behind, skipping windows", "detector", progress->name, "skipped_s",
+               sw_log_int(oldest - progress->judged_until_s), NULL);
+        sw_metric_add(agent->m.windows_skipped, (double)((oldest - progress->judged_until_s) / stride),
+                      progress->name);
+        progress->judged_until_s = oldest / stride * stride;
+    }
+    for (int64_t to = progress->judged_until_s + stride; to <= poll->horizon_s; to += stride) {
+        int64_t from = to - lookback < origin_s ? origin_s : to - lookback;
+        if (from >= to) {
+            continue;
+        }
+        if (counts && source->ops->counts_known_until(source, from) < to) {
+            break;
+        }
+        if (!add_step(progress,
+                      (struct step){.from_s = from, .to_s = to, .advances = true, .counts = counts})) {
+            break;
+        }
+    }
+}
+
+static const struct judged_trace *judged(const sw_progress *progress, const sw_trace *trace) {
+    struct judged_trace *entry = NULL;
+    HASH_FIND_STR(progress->judged, trace->id, entry);
+    return entry != NULL && entry->digest == trace->digest ? entry : NULL;
+}
+
+static bool any_new_trace(const sw_progress *progress) {
+    size_t n = 0;
+    const sw_trace *const *traces = progress->agent->source->ops->traces(progress->agent->source, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (judged(progress, traces[i]) == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The newest window carries the traces; without a new window they come in one of their own, without counts.
+ */
+static void plan_traces(sw_progress *progress, const sw_detector *detector, const sw_poll_result *poll) {
+    struct step *last = progress->n_steps > 0 ? &progress->steps[progress->n_steps - 1] : NULL;
+    if (last != NULL && last->advances) {
+        last->traces = true;
+    } else if (any_new_trace(progress)) {
+        int64_t from = poll->horizon_s - lookback_of(progress->agent, detector);
+        add_step(progress, (struct step){.from_s = from, .to_s = poll->horizon_s, .traces = true});
+    }
+}
+
+static char *why_incomplete(const sw_poll_result *poll) {
+    if (!poll->counts_ok && !poll->traces_ok) {
+        return xasprintf("counts: %s; traces: %s", poll->counts_reason, poll->traces_reason);
+    }
+    if (!poll->counts_ok) {
+        return xasprintf("counts: %s", poll->counts_reason);
+    }
+    return poll->traces_ok ? xstrdup("") : xasprintf("traces: %s", poll->traces_reason);
+}
+
+/* ---- one evaluation ---- */
+
+static bool offer(const sw_trace *trace, void *arg) {
+    sw_progress *progress = arg;
+    if (judged(progress, trace) != NULL) {
+        return false;
+    }
+    if (progress->n_offered == MAX_OFFERED) {
+        progress->more_traces = true;
+        return false;
+    }
+    if (progress->n_offered == progress->offered_allocated) {
+        progress->offered_allocated = progress->offered_allocated == 0 ? 64 : progress->offered_allocated * 2;
+        progress->offered =
+            xrealloc_array(progress->offered, progress->offered_allocated, sizeof *progress->offered);
+    }
+    struct offered *entry = &progress->offered[progress->n_offered++];
+    snprintf(entry->id, sizeof entry->id, "%s", trace->id);
+    entry->digest = trace->digest;
+    return true;
+}
+
+static void call_done(sw_detector *detector, sw_check_result *result, void *arg);
+
+/* The source's traces are lent to the window for the call, which copies them. */
+static void call_next(sw_progress *progress, sw_detector *detector) {
+    sw_agent *agent = progress->agent;
+    const struct step *step = &progress->steps[progress->next_step];
+    sw_window window;
+    sw_window_init(&window);
+    if (step->counts) {
+        agent->source->ops->build_window(agent->source, step->from_s, step->to_s, &window);
+    }
+    window.source = agent->source->ops->name;
+    window.from_s = step->from_s;
+    window.to_s = step->to_s;
+    window.revision = step->times;
+    bool counts_whole = step->counts ? window.complete : !sw_detector_wants(detector).series;
+    bool whole = counts_whole && (!step->traces || progress->traces_ok);
+    if (!whole && progress->reason[0] != '\0') {
+        free(window.reason);
+        window.reason = xstrdup(progress->reason);
+    } else if (!whole && window.reason[0] == '\0') {
+        free(window.reason);
+        window.reason = xstrdup("no new counts in this window");
+    }
+    window.complete = whole;
+    sw_trace *lent = NULL;
+    if (step->traces) {
+        size_t n = 0;
+        const sw_trace *const *traces = agent->source->ops->traces(agent->source, &n);
+        lent = xcalloc(n, sizeof *lent);
+        for (size_t i = 0; i < n; i++) {
+            lent[i] = *traces[i];
+        }
+        window.traces = lent;
+        window.n_traces = n;
+    }
+    sw_detector_check(detector, &window, sw_wall_ns(agent->clock), offer, progress, call_done, progress);
+    window.traces = NULL;
+    window.n_traces = 0;
+    free(lent);
+    sw_window_release(&window);
+}
+
+static void remember_window(sw_progress *progress, const struct step *step) {
+    unsigned revision =
+        progress->agent->source->ops->revision(progress->agent->source, step->from_s, step->to_s);
+    for (size_t i = 0; i < progress->n_windows; i++) {
+        if (progress->windows[i].from_s == step->from_s && progress->windows[i].to_s == step->to_s) {
+            progress->windows[i].revision = revision;
+            progress->windows[i].times = step->times;
+            return;
+        }
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < progress->n_windows; i++) {
+        if (progress->windows[i].to_s > step->to_s - SW_AGENT_REVISE_S) {
+            progress->windows[kept++] = progress->windows[i];
+        }
+    }
+    if (kept == MAX_REVISED) {
+        memmove(progress->windows, progress->windows + 1, (--kept) * sizeof progress->windows[0]);
+    }
+    progress->windows[kept] = (struct judged_window){step->from_s, step->to_s, revision, step->times};
+    progress->n_windows = kept + 1;
+}
+
+static void take_findings(sw_progress *progress, sw_check_result *result) {
+    if (result->n_findings == 0) {
+        return;
+    }
+    size_t total = progress->n_findings + result->n_findings;
+    progress->findings = xrealloc_array(progress->findings, total, sizeof *progress->findings);
+    memcpy(progress->findings + progress->n_findings, result->findings,
+           result->n_findings * sizeof *result->findings);
+    progress->n_findings = total;
+    free(result->findings);
+    result->findings = NULL;
+    result->n_findings = 0;
+}
+
+/* What was offered is judged. Traces that had no room come in a call of their own, without counts. */
+static void commit_traces(sw_progress *progress) {
+    sw_agent *agent = progress->agent;
+    const struct step *step = &progress->steps[progress->next_step];
+    int64_t now = sw_wall_ns(agent->clock);
+    for (size_t i = 0; i < progress->n_offered; i++) {
+        remember_trace(progress, progress->offered[i].id, progress->offered[i].digest, now);
+        sw_batch_put_judged(sw_commit_batch(agent), progress->name, progress->offered[i].id,
+                            progress->offered[i].digest, now);
+    }
+    progress->n_offered = 0;
+    if (progress->more_traces) {
+        add_step(progress, (struct step){.from_s = step->from_s, .to_s = step->to_s, .traces = true});
+        progress->more_traces = false;
+    }
+    if (now - progress->expired_at_ns > SW_AGENT_REMEMBER_NS / 24) {
+        progress->expired_at_ns = now;
+        forget_traces(progress, now - SW_AGENT_REMEMBER_NS);
+    }
+}
+
+static void finish(sw_progress *progress) {
+    sw_agent *agent = progress->agent;
+    if (agent->found != NULL) {
+        agent->found(agent, progress->name, progress->findings, progress->n_findings, progress->known);
+    } else {
+        sw_alerting_apply(agent, progress->name, progress->findings, progress->n_findings, progress->known);
+    }
+    if (progress->has_state) {
+        sw_commit_detector(agent, progress->name, progress->judged_until_s, progress->state,
+                           progress->state_len, progress->state_version);
+    }
+    clear_evaluation(progress);
+    sw_tick_evaluated(agent);
+}
+
+/* A window on which a detector fails is tried again in the next ticks, and then skipped: one bad window must
+ * not hold up all others. */
+static void failed(sw_progress *progress, const struct step *step) {
+    progress->known = false;
+    if (step->advances && ++progress->failures >= TRIES_PER_WINDOW) {
+        sw_log(SW_LOG_WARN, "window skipped, the detector failed on it again and again", "detector",
+               progress->name, "window_to", sw_log_int(step->to_s), NULL);
+        sw_metric_add(progress->agent->m.windows_skipped, 1, progress->name);
+        progress->judged_until_s = step->to_s;
+        progress->failures = 0;
+    }
+    finish(progress);
+}
+
+static void call_done(sw_detector *detector, sw_check_result *result, void *arg) {
+    sw_progress *progress = arg;
+    const struct step step = progress->steps[progress->next_step];
+    if (result->status == SW_CHECK_FAILED) {
+        failed(progress, &step);
+        return;
+    }
+    progress->failures = 0;
+    if (result->status == SW_CHECK_UNKNOWN) {
+        progress->known = false;
+    } else if (step.traces) {
+        commit_traces(progress);
+    }
+    take_findings(progress, result);
+    free(progress->state);
+    progress->state = xmalloc(result->state_len);
+    if (result->state_len > 0) {
+        memcpy(progress->state, result->state, result->state_len);
+    }
+    progress->state_len = result->state_len;
+    progress->state_version = result->state_version;
+    progress->has_state = true;
+    if (step.advances) {
+        progress->judged_until_s = step.to_s;
+    }
+    if (step.counts && sw_detector_wants_revisions(detector)) {
+        remember_window(progress, &step);
+    }
+    if (++progress->next_step < progress->n_steps) {
+        call_next(progress, detector);
+    } else {
+        finish(progress);
+    }
+}
+
+static void evaluate(sw_agent *agent, sw_detector *detector, const sw_poll_result *poll) {
+    sw_progress *progress = progress_of(agent, sw_detector_name(detector));
+    if (progress->busy) {
+        return; /* still judging the tick before: it gets the rest in the next one */
+    }
+    clear_evaluation(progress);
+    if (sw_detector_wants_revisions(detector)) {
+        plan_revisions(progress, agent->source);
+    }
+    size_t revised = progress->n_steps;
+    plan_windows(progress, detector, poll);
+    bool new_windows = progress->n_steps > revised;
+    plan_traces(progress, detector, poll);
+    if (progress->n_steps == 0) {
+        return;
+    }
+    /* Only a whole new window tells that something is gone. */
+    progress->known =
+        new_windows && poll->traces_ok && (poll->counts_ok || !sw_detector_wants(detector).series);
+    progress->traces_ok = poll->traces_ok;
+    progress->reason = why_incomplete(poll);
+    progress->busy = true;
+    agent->evaluating++;
+    call_next(progress, detector);
+}
+
+void sw_judge_all(sw_agent *agent, const sw_poll_result *poll) {
+    for (size_t i = 0; i < sw_detectors_count(agent->detectors); i++) {
+        sw_detector *detector = sw_detectors_at(agent->detectors, i);
+        if (sw_detector_ready(detector)) {
+            evaluate(agent, detector, poll);
+        }
+    }
+    sw_progress *progress = NULL, *next = NULL;
+    int64_t now_s = sw_wall_ns(agent->clock) / SW_NS_PER_S;
+    HASH_ITER(hh, agent->progress, progress, next) {
+        if (progress->judged_until_s > 0) {
+            sw_metric_set(agent->m.watermark_age, (double)(now_s - progress->judged_until_s), progress->name);
+        }
+    }
+}

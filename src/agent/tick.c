@@ -1,0 +1,160 @@
+/*
+ * The tick: every interval, measured from the start of the first, so that it does not drift. A tick that is
+ * still under way when the next is due takes that one's place: it is counted and not repeated.
+ */
+#include "agent/agent_internal.h"
+
+#include <stdlib.h>
+
+#include "telemetry/log.h"
+
+#define LATE_NS (100 * SW_NS_PER_MS)
+
+static void schedule(sw_agent *agent);
+
+/* The first planned time after now, without drift; *missed is how many were passed over. */
+int64_t sw_tick_next(int64_t planned_ns, int64_t now_ns, int64_t interval_ns, unsigned *missed) {
+    int64_t next = planned_ns + interval_ns;
+    *missed = 0;
+    if (next <= now_ns) {
+        int64_t passed = (now_ns - next) / interval_ns + 1;
+        *missed = passed > UINT32_MAX ? UINT32_MAX : (unsigned)passed;
+        next += passed * interval_ns;
+    }
+    return next;
+}
+
+/* At the end of the tick, so that it goes with the last evaluation and what was found does not wait for a
+ * commit of its own. */
+static void remember_source(sw_agent *agent) {
+    int64_t origin_s = 0, watermark_s = 0;
+    agent->source->ops->save(agent->source, &origin_s, &watermark_s);
+    if (origin_s > 0 && watermark_s != agent->stored_watermark_s) {
+        agent->stored_watermark_s = watermark_s;
+        sw_batch_put_source(sw_commit_batch(agent), agent->source->ops->name, origin_s, watermark_s);
+    }
+}
+
+static void tick_over(sw_agent *agent) {
+    double took_ms = (double)(sw_mono_ns(agent->clock) - agent->tick_started_mono_ns) / SW_NS_PER_MS;
+    sw_metric_observe(agent->m.tick_duration, took_ms);
+    if (agent->source != NULL) {
+        remember_source(agent);
+    }
+    if (agent->found == NULL) {
+        sw_own_alerts(agent);
+    }
+    if (agent->tick_done != NULL) {
+        agent->tick_done(agent);
+    }
+}
+
+void sw_tick_evaluated(sw_agent *agent) {
+    agent->evaluating--;
+    if (agent->evaluating == 0 && !agent->polling) {
+        tick_over(agent);
+    }
+}
+
+static void expire(sw_agent *agent, const sw_poll_result *poll) {
+    int64_t now = sw_wall_ns(agent->clock);
+    sw_alerts_expire(agent->alerts, now);
+    if (agent->ticks % 120 == 1) {
+        sw_batch_expire_judged(sw_commit_batch(agent), now - SW_AGENT_REMEMBER_NS);
+        sw_batch_expire_reported(sw_commit_batch(agent), now - SW_AGENT_REMEMBER_NS);
+    }
+    if (poll->horizon_s > 0) {
+        agent->source->ops->forget(agent->source, sw_judge_oldest_needed_s(agent, poll->horizon_s));
+    }
+}
+
+/* An answer to no question: away, or every one refused. */
+bool sw_agent_poll_failed(const sw_agent *agent) {
+    const sw_poll_result *poll = &agent->last_poll;
+    return !poll->reachable || (!poll->counts_ok && !poll->traces_ok);
+}
+
+static void polled(const sw_poll_result *result, void *arg) {
+    sw_agent *agent = arg;
+    bool whole = result->counts_ok && result->traces_ok;
+    agent->polling = false;
+    agent->polled_once = agent->polled_once || result->reachable;
+    agent->last_poll = *result;
+    free(agent->last_poll_reason);
+    agent->last_poll_reason =
+        whole ? NULL : xstrdup(!result->traces_ok ? result->traces_reason : result->counts_reason);
+    agent->last_byte_mono_ns = result->last_byte_mono_ns;
+    sw_metric_add(agent->m.checks, 1,
+                  whole                         ? "success"
+                  : sw_agent_poll_failed(agent) ? "error"
+                                                : "incomplete");
+    if (result->horizon_s > 0 && (result->reachable || whole)) {
+        agent->evaluating++; /* holds the tick open while evaluations start */
+        sw_judge_all(agent, result);
+        expire(agent, result);
+        sw_tick_evaluated(agent);
+    } else {
+        tick_over(agent);
+    }
+}
+
+static void tick(sw_agent *agent) {
+    agent->ticks++;
+    agent->tick_started_mono_ns = sw_mono_ns(agent->clock);
+    sw_metric_add(agent->m.ticks, 1);
+    if (agent->source == NULL) {
+        tick_over(agent);
+        return;
+    }
+    agent->polling = true;
+    sw_wants wants = sw_detectors_wants(agent->detectors);
+    agent->source->ops->poll(agent->source, &wants, polled, agent);
+}
+
+static void due(uv_timer_t *timer) {
+    sw_agent *agent = timer->data;
+    int64_t now = sw_mono_ns(agent->clock);
+    if (now < agent->next_tick_mono_ns) {
+        schedule(agent); /* the loop's clock has milliseconds, ours nanoseconds */
+        return;
+    }
+    if (now - agent->next_tick_mono_ns > LATE_NS) {
+        sw_metric_add(agent->m.ticks_late, 1);
+    }
+    unsigned missed = 0;
+    agent->next_tick_mono_ns = sw_tick_next(agent->next_tick_mono_ns, now,
+                                            agent->config->tempo_alert_interval_secs * SW_NS_PER_S, &missed);
+    if (agent->polling) {
+        missed++;
+    } else {
+        tick(agent);
+    }
+    if (missed > 0) {
+        sw_metric_add(agent->m.ticks_missed, missed);
+    }
+    schedule(agent);
+}
+
+static void schedule(sw_agent *agent) {
+    int64_t wait_ns = agent->next_tick_mono_ns - sw_mono_ns(agent->clock);
+    uv_update_time(&agent->loop);
+    uv_timer_start(&agent->tick_timer, due,
+                   wait_ns <= 0 ? 0 : (uint64_t)((wait_ns + SW_NS_PER_MS - 1) / SW_NS_PER_MS), 0);
+}
+
+void sw_tick_start(sw_agent *agent) {
+    agent->next_tick_mono_ns = sw_mono_ns(agent->clock);
+    schedule(agent);
+}
+
+void sw_tick_stop(sw_agent *agent) {
+    uv_timer_stop(&agent->tick_timer);
+    if (agent->polling) {
+        agent->source->ops->cancel(agent->source);
+        agent->polling = false;
+    }
+}
+
+void sw_tick_once(sw_agent *agent) {
+    tick(agent);
+}

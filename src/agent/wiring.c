@@ -1,0 +1,243 @@
+/* Opening and closing the parts of an agent, in one order and its opposite. */
+#include "agent/agent_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sources/tempo/tempo.h"
+#include "telemetry/log.h"
+
+#define EXIT_CONFIG 78
+#define STEP_MAX_S 30
+
+static const double tick_bounds_ms[] = {1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
+static const double commit_bounds_ms[] = {0.5, 1, 2, 5, 10, 25, 50, 100, 250, 1000};
+
+static void make_metrics(sw_agent *agent) {
+    sw_metrics *metrics = agent->metrics = sw_metrics_new();
+    sw_agent_metrics *m = &agent->m;
+    static const char *const by_type[] = {"type", NULL}, *const by_status[] = {"status", NULL};
+    static const char *const by_detector[] = {"detector", NULL}, *const by_result[] = {"result", NULL};
+    static const char *const by_state[] = {"state", NULL}, *const by_version[] = {"version", NULL};
+    m->anomalies = sw_metrics_counter(
+        metrics, "trace_anomalies_total",
+        "Offending traces, each counted once per rule; for findings without traces, alerts that began.",
+        by_type);
+    m->checks =
+        sw_metrics_counter(metrics, "trace_alert_checks_total",
+                           "Ticks by how the source answered: success, incomplete, error.", by_status);
+    m->ticks = sw_metrics_counter(metrics, "spanwatch_ticks_total", "Ticks that began.", NULL);
+    m->ticks_late = sw_metrics_counter(metrics, "spanwatch_ticks_late_total",
+                                       "Ticks that began over 100 ms after their time.", NULL);
+    m->ticks_missed = sw_metrics_counter(metrics, "spanwatch_ticks_missed_total",
+                                         "Ticks merged into another because that was still under way.", NULL);
+    m->tick_duration =
+        sw_metrics_histogram(metrics, "spanwatch_tick_duration_ms",
+                             "From the beginning of a tick until its last detector has judged.", NULL,
+                             tick_bounds_ms, SW_ARRAY_LEN(tick_bounds_ms));
+    m->watermark_age = sw_metrics_gauge(metrics, "spanwatch_watermark_age_seconds",
+                                        "Age of the newest window that a detector has judged.", by_detector);
+    m->windows_skipped =
+        sw_metrics_counter(metrics, "spanwatch_windows_skipped_total",
+                           "Windows given up: too far behind, or the detector failed on them.", by_detector);
+    m->commits =
+        sw_metrics_counter(metrics, "spanwatch_commits_total", "Transactions of the storage.", by_result);
+    m->commit_duration =
+        sw_metrics_histogram(metrics, "spanwatch_commit_duration_ms", "Time of one transaction, on disk.",
+                             NULL, commit_bounds_ms, SW_ARRAY_LEN(commit_bounds_ms));
+    m->decision = sw_metrics_histogram(metrics, "spanwatch_decision_duration_ms",
+                                       "From the last byte of the source's answer to the committed alerts.",
+                                       NULL, commit_bounds_ms, SW_ARRAY_LEN(commit_bounds_ms));
+    m->longest_pass = sw_metrics_gauge(metrics, "spanwatch_loop_longest_pass_seconds",
+                                       "Longest pass of the event loop since the start.", NULL);
+    m->alerts = sw_metrics_gauge(metrics, "spanwatch_alerts", "Alerts by state.", by_state);
+    m->alerts_refused =
+        sw_metrics_counter(metrics, "spanwatch_alerts_refused_total",
+                           "New alerts refused because SPANWATCH_MAX_ALERTS are known.", NULL);
+    m->cpu = sw_metrics_counter(metrics, "process_cpu_seconds_total", "CPU time of the agent's own process.",
+                                NULL);
+    m->resident = sw_metrics_gauge(metrics, "process_resident_memory_bytes",
+                                   "Resident memory of the agent's own process.", NULL);
+    m->storage_size = sw_metrics_gauge(metrics, "spanwatch_storage_bytes", "Size of the database.", NULL);
+    sw_metric_set(sw_metrics_gauge(metrics, "spanwatch_build_info", "Always 1.", by_version), 1, SW_VERSION);
+    /* A rule that has not alerted yet shows as 0, so that increase() sees the first. */
+    static const char *const types[] = {"high_latency", "error_status", "high_error_rate"};
+    for (size_t i = 0; i < SW_ARRAY_LEN(types); i++) {
+        sw_metric_add(m->anomalies, 0, types[i]);
+    }
+}
+
+/* The lists of headers of the profiles belong to the configuration, which outlives the agent. */
+static sw_http_profile tempo_profile(const sw_config *config) {
+    return (sw_http_profile){
+        .basic_auth_file = config->tempo_basic_auth_file[0] ? config->tempo_basic_auth_file : NULL,
+        .bearer_token_file = config->tempo_bearer_token_file[0] ? config->tempo_bearer_token_file : NULL,
+        .ca_file = config->tempo_ca_file[0] ? config->tempo_ca_file : NULL,
+        .client_cert_file = config->tempo_client_cert_file[0] ? config->tempo_client_cert_file : NULL,
+        .client_key_file = config->tempo_client_key_file[0] ? config->tempo_client_key_file : NULL,
+        .headers = (const char *const *)config->tempo_headers.items,
+        .insecure_tls = config->tempo_alert_insecure_tls,
+    };
+}
+
+static sw_http_profile webhook_profile(const sw_config *config) {
+    return (sw_http_profile){
+        .basic_auth_file = config->webhook_basic_auth_file[0] ? config->webhook_basic_auth_file : NULL,
+        .bearer_token_file = config->webhook_bearer_token_file[0] ? config->webhook_bearer_token_file : NULL,
+        .ca_file = config->webhook_ca_file[0] ? config->webhook_ca_file : NULL,
+        .client_cert_file = config->webhook_client_cert_file[0] ? config->webhook_client_cert_file : NULL,
+        .client_key_file = config->webhook_client_key_file[0] ? config->webhook_client_key_file : NULL,
+        .headers = (const char *const *)config->webhook_headers.items,
+        .insecure_tls = config->tempo_alert_insecure_tls,
+    };
+}
+
+static void open_source(sw_agent *agent) {
+    const sw_config *config = agent->config;
+    if (!config->tempo_enabled) {
+        sw_log(SW_LOG_WARN, "no source is enabled: nothing is watched", "setting", "TEMPO_ENABLED=false",
+               NULL);
+        return;
+    }
+    int64_t interval = config->tempo_alert_interval_secs;
+    int64_t step = interval < STEP_MAX_S ? interval : STEP_MAX_S;
+    sw_tempo_options options = {
+        .url = config->tempo_url,
+        .profile = tempo_profile(config),
+        .tenant = config->tempo_tenant[0] ? config->tempo_tenant : NULL,
+        .step_s = step,
+        .lookback_s = (config->tempo_lookback_window_secs + step - 1) / step * step,
+        .settle_s = config->tempo_settle_secs,
+        .max_catch_up_s = config->tempo_max_catch_up_secs,
+        .interval_s = interval,
+        .query_timeout_ms = config->tempo_query_timeout_ms,
+        .query_timeout_max_ms = config->tempo_query_timeout_max_ms,
+        .search_limit = (unsigned)config->tempo_search_limit,
+        .max_extra_queries = (unsigned)config->tempo_max_extra_queries,
+        .max_body = (size_t)config->tempo_max_body_bytes,
+    };
+    agent->source = sw_tempo_new(&agent->loop, agent->clock, agent->http, agent->metrics, &options);
+}
+
+static void restore_source(const char *source, int64_t origin_s, int64_t watermark_s, void *arg) {
+    sw_agent *agent = arg;
+    if (agent->source != NULL && sw_streq(source, agent->source->ops->name)) {
+        /* Windows reach back by the lookback: their older buckets are needed again. */
+        agent->source->ops->restore(agent->source, origin_s, watermark_s - sw_judge_lookback_s(agent));
+    }
+}
+
+static int open_store(sw_agent *agent) {
+    char *warning = NULL, *error = NULL;
+    agent->store = sw_store_open(&agent->loop, agent->paths.storage, &warning, &error);
+    if (warning != NULL) {
+        sw_log(SW_LOG_ERROR, "the storage was damaged", "detail", warning, NULL);
+    }
+    if (agent->store == NULL) {
+        fprintf(stderr,
+                "spanwatch: cannot use the storage folder %s: %s\nChoose another one with "
+                "SPANWATCH_STORAGE_PATH or --storage-path.\n",
+                agent->paths.storage, error);
+    }
+    free(warning);
+    free(error);
+    return agent->store == NULL ? EXIT_CONFIG : 0;
+}
+
+static void open_alerts(sw_agent *agent) {
+    const sw_config *config = agent->config;
+    sw_alerts_options options = {
+        .group_by = config->group_by.n > 0 ? (const char *const *)config->group_by.items : NULL,
+        .repeat_interval_ns = config->repeat_interval_secs * SW_NS_PER_S,
+        .evidence_max = (size_t)config->evidence_traces,
+        .reported_ttl_ns = SW_AGENT_REMEMBER_NS,
+        .max_alerts = (size_t)config->max_alerts,
+    };
+    agent->alerts = sw_alerts_new(&options);
+}
+
+static void open_outbox(sw_agent *agent) {
+    const sw_config *config = agent->config;
+    sw_receiver_options options = {
+        .name = "webhook",
+        .url = config->tempo_alert_webhook_url,
+        .profile = webhook_profile(config),
+        .hmac_secret_file = config->webhook_hmac_secret_file[0] ? config->webhook_hmac_secret_file : NULL,
+        .timeout_ms = config->webhook_timeout_ms,
+        .max_age_ms = config->webhook_max_age_secs * 1000,
+        .backoff_min_ms = config->webhook_backoff_min_ms,
+        .backoff_max_ms = config->webhook_backoff_max_ms,
+        .max_in_flight = (unsigned)config->webhook_max_in_flight,
+        .max_rows = 20000,
+    };
+    agent->outbox =
+        sw_outbox_new(&agent->loop, agent->clock, agent->http, agent->store, agent->metrics, &options);
+}
+
+static void open_detectors(sw_agent *agent) {
+    const sw_config *config = agent->config;
+    sw_detectors_options options = {
+        .scripts_dir = agent->paths.scripts_dir,
+        .names = (const char *const *)config->detectors.items,
+        .worker_path = agent->paths.worker,
+        .worker_memory_bytes = (size_t)config->worker_memory_mb << 20,
+        .worker_cpu_ms = config->worker_cpu_ms,
+        .worker_timeout_ms = config->worker_timeout_ms,
+        .interval_s = (double)config->tempo_alert_interval_secs,
+        .config_for = sw_agent_config_for,
+        .config_arg = agent,
+        .host = sw_agent_host_functions(agent),
+    };
+    agent->detectors = sw_detectors_new(&agent->loop, agent->clock, agent->metrics, &options);
+}
+
+int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths *paths) {
+    *agent = (sw_agent){.config = config, .paths = *paths, .clock = sw_clock_system()};
+    uv_loop_init(&agent->loop);
+    make_metrics(agent);
+    int result = open_store(agent);
+    if (result != 0) {
+        sw_metrics_free(agent->metrics);
+        uv_loop_close(&agent->loop);
+        return result;
+    }
+    agent->http = sw_http_client_new(&agent->loop);
+    open_source(agent);
+    open_alerts(agent);
+    open_outbox(agent);
+    open_detectors(agent);
+    uv_timer_init(&agent->loop, &agent->tick_timer);
+    agent->tick_timer.data = agent;
+    sw_commit_start(agent);
+    sw_loop_watch_start(agent);
+    sw_alerting_restore(agent);
+    sw_judge_restore(agent);
+    sw_store_each_source(agent->store, restore_source, agent);
+    return 0;
+}
+
+void sw_agent_close(sw_agent *agent) {
+    sw_tick_stop(agent);
+    uv_close((uv_handle_t *)&agent->tick_timer, NULL);
+    sw_loop_watch_stop(agent);
+    sw_commit_flush(agent);
+    while (sw_store_commits_waiting(agent->store) > 0) { /* what they call back is still there */
+        uv_run(&agent->loop, UV_RUN_ONCE);
+        sw_commit_flush(agent);
+    }
+    sw_commit_stop(agent);
+    sw_detectors_free(agent->detectors);
+    sw_outbox_free(agent->outbox);
+    sw_alerts_free(agent->alerts);
+    if (agent->source != NULL) {
+        agent->source->ops->free(agent->source);
+    }
+    sw_http_client_free(agent->http);
+    uv_run(&agent->loop, UV_RUN_DEFAULT); /* what was closed calls back */
+    sw_judge_free(agent);
+    sw_store_close(agent->store);
+    uv_run(&agent->loop, UV_RUN_DEFAULT);
+    sw_metrics_free(agent->metrics);
+    free(agent->last_poll_reason);
+    uv_loop_close(&agent->loop);
+}

@@ -1,0 +1,109 @@
+/* The alert as plain data. */
+#include "alerts/alerts_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *sw_alert_state_name(sw_alert_state state) {
+    static const char *const names[] = {"pending", "firing", "resolved"};
+    return (unsigned)state < SW_ARRAY_LEN(names) ? names[state] : names[SW_ALERT_PENDING];
+}
+
+static void release_evidence(sw_evidence *evidence) {
+    free(evidence->service);
+    free(evidence->operation);
+    free(evidence->error_message);
+    free(evidence->span_name);
+}
+
+void sw_alert_release(sw_alert *alert) {
+    for (size_t i = 0; i < alert->n_labels; i++) {
+        free(alert->labels[i].name);
+        free(alert->labels[i].value);
+    }
+    for (size_t i = 0; i < alert->n_evidence; i++) {
+        release_evidence(&alert->evidence[i]);
+    }
+    free(alert->labels);
+    free(alert->evidence);
+    free(alert->type);
+    free(alert->detector);
+    free(alert->source);
+    free(alert->service);
+    free(alert->operation);
+    free(alert->summary);
+    free(alert->span_name);
+    free(alert->error_message);
+    *alert = (sw_alert){0};
+}
+
+static void copy_evidence(sw_evidence *to, const sw_evidence *from) {
+    *to = *from;
+    to->service = xstrdup(from->service);
+    to->operation = xstrdup(from->operation);
+    to->error_message = xstrdup(from->error_message);
+    to->span_name = xstrdup(from->span_name);
+}
+
+void sw_alert_copy(sw_alert *to, const sw_alert *from) {
+    *to = *from;
+    to->type = xstrdup(from->type);
+    to->detector = xstrdup(from->detector);
+    to->source = xstrdup(from->source);
+    to->service = xstrdup(from->service);
+    to->operation = xstrdup(from->operation);
+    to->summary = xstrdup(from->summary);
+    to->span_name = xstrdup(from->span_name);
+    to->error_message = xstrdup(from->error_message);
+    to->labels = from->n_labels > 0 ? xcalloc(from->n_labels, sizeof *to->labels) : NULL;
+    for (size_t i = 0; i < from->n_labels; i++) {
+        to->labels[i] = (sw_label){xstrdup(from->labels[i].name), xstrdup(from->labels[i].value)};
+    }
+    to->evidence = from->n_evidence > 0 ? xcalloc(from->n_evidence, sizeof *to->evidence) : NULL;
+    for (size_t i = 0; i < from->n_evidence; i++) {
+        copy_evidence(&to->evidence[i], &from->evidence[i]);
+    }
+}
+
+const char *sw_alert_label(const sw_alert *alert, const char *name) {
+    for (size_t i = 0; i < alert->n_labels; i++) {
+        if (strcmp(alert->labels[i].name, name) == 0) {
+            return alert->labels[i].value;
+        }
+    }
+    return NULL;
+}
+
+/* Two multiplications of 64 to 128 bits, folded: quick, and not to be foreseen without the key. */
+static uint64_t mix(uint64_t a, uint64_t b) {
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static const uint64_t *hash_key(void) {
+    static uint64_t key[3];
+    if (key[0] == 0) {
+        sw_random_bytes(key, sizeof key);
+        key[0] |= 1;
+    }
+    return key;
+}
+
+uint64_t sw_keyed_hash_u64(uint64_t a, uint64_t b) {
+    const uint64_t *key = hash_key();
+    return mix(mix(a ^ key[0], b ^ key[1]) ^ key[2], key[0]);
+}
+
+uint64_t sw_keyed_hash(const void *data, size_t len) {
+    const unsigned char *at = data;
+    uint64_t hash = len;
+    while (len > 0) {
+        uint64_t word = 0;
+        size_t n = len < sizeof word ? len : sizeof word;
+        memcpy(&word, at, n);
+        hash = sw_keyed_hash_u64(word, hash);
+        at += n;
+        len -= n;
+    }
+    return hash;
+}

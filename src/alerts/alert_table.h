@@ -1,0 +1,46 @@
+/*
+ * The known alerts, for a hundred thousand of them: each is one packed piece of memory, and an array holds
+ * what must be looked at in every evaluation, so that a scan touches nothing else. A packed alert is seen
+ * through a view that it fills: valid until the next call for another view.
+ */
+#ifndef SW_ALERTS_ALERT_TABLE_H
+#define SW_ALERTS_ALERT_TABLE_H
+
+#include "alerts/alerts.h"
+
+typedef struct sw_packed_alert sw_packed_alert;
+
+typedef struct sw_alert_item {
+    uint64_t fingerprint;
+    sw_packed_alert *packed;
+    int64_t due_ns;    /* while it is absent: nothing can happen to it earlier */
+    uint32_t detector; /* number of the detector that reported it last */
+    uint32_t seen;     /* number of the evaluation that had it last */
+} sw_alert_item;
+
+typedef struct sw_alert_table {
+    sw_alert_item *items;
+    size_t n, allocated;
+    uint32_t *slots; /* index of the item + 1; 0 when empty */
+    size_t n_slots;
+    sw_alert view; /* its arrays are kept and filled again */
+    size_t labels_allocated, evidence_allocated;
+} sw_alert_table;
+
+#define SW_ALERT_NONE SIZE_MAX
+
+void sw_alert_table_release(sw_alert_table *table);
+/* The index of an item, which stays until the next removal; SW_ALERT_NONE when absent. */
+size_t sw_alert_table_find(const sw_alert_table *table, uint64_t fingerprint);
+/* The alert as it was put. May be changed, text by text, to what lives until it is put back. */
+sw_alert *sw_alert_table_view(sw_alert_table *table, size_t index);
+/* An empty view with the given labels (copied as pointers). */
+sw_alert *sw_alert_table_new_view(sw_alert_table *table, const sw_label *labels, size_t n_labels);
+/* Room for `more` pieces of evidence behind those of the view. */
+void sw_alert_table_reserve_evidence(sw_alert_table *table, size_t more);
+/* Packs the alert (a view or any other) in place of the one with its fingerprint, or as a new item. */
+size_t sw_alert_table_put(sw_alert_table *table, uint64_t fingerprint, const sw_alert *alert);
+/* The last item takes the index. */
+void sw_alert_table_remove(sw_alert_table *table, size_t index);
+
+#endif

@@ -1,0 +1,529 @@
+/* The state machine. */
+#define HASH_FUNCTION(key, len, hash) ((hash) = (unsigned)sw_keyed_hash(key, len))
+#define uthash_fatal(message) abort()
+#include "alerts/alerts_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alerts/alert_table.h"
+#include "alerts/groups.h"
+#include "alerts/reported.h"
+
+struct sw_alerts {
+    sw_alerts_options options; /* group_by is copied */
+    char **group_by;
+    bool per_trace; /* group_by names trace_id */
+    sw_alert_table table;
+    sw_reported *reported;
+    char **detectors; /* their numbers are their places; as many as there are script files */
+    size_t n_detectors;
+    uint32_t evaluation;
+    int64_t last_now_ns;
+    uint64_t refused;
+};
+
+/* One call of sw_alerts_apply(). */
+struct round {
+    sw_alerts *alerts;
+    const char *detector;
+    uint32_t detector_number;
+    bool known;
+    int64_t now_ns;
+    const sw_alerts_sink *sink;
+    sw_groups groups;
+    size_t n_new; /* groups that will be new alerts */
+};
+
+/* ---- time ---- */
+
+static int64_t elapsed(int64_t since_ns, int64_t now_ns) {
+    int64_t difference = 0;
+    if (__builtin_sub_overflow(now_ns, since_ns, &difference)) {
+        return now_ns > since_ns ? INT64_MAX : 0;
+    }
+    return difference > 0 ? difference : 0;
+}
+
+static int64_t add_saturated(int64_t a, int64_t b) {
+    int64_t sum = 0;
+    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
+static int64_t seconds_to_ns(double seconds) {
+    const double longest = 1e9; /* 31 years */
+    if (!(seconds > 0)) {
+        return 0;
+    }
+    return (int64_t)((seconds < longest ? seconds : longest) * (double)SW_NS_PER_S);
+}
+
+/* ---- life ---- */
+
+sw_alerts *sw_alerts_new(const sw_alerts_options *options) {
+    sw_alerts *alerts = xcalloc(1, sizeof *alerts);
+    alerts->options = *options;
+    alerts->reported = sw_reported_new();
+    size_t n = 0;
+    while (options->group_by != NULL && options->group_by[n] != NULL) {
+        n++;
+    }
+    if (n > 0) {
+        alerts->group_by = xcalloc(n + 1, sizeof *alerts->group_by);
+    }
+    for (size_t i = 0; i < n; i++) {
+        alerts->group_by[i] = xstrdup(options->group_by[i]);
+        alerts->per_trace |= strcmp(options->group_by[i], "trace_id") == 0;
+    }
+    alerts->options.group_by = (const char *const *)alerts->group_by;
+    return alerts;
+}
+
+void sw_alerts_free(sw_alerts *alerts) {
+    if (alerts == NULL) {
+        return;
+    }
+    sw_alert_table_release(&alerts->table);
+    sw_reported_free(alerts->reported);
+    for (size_t i = 0; i < alerts->n_detectors; i++) {
+        free(alerts->detectors[i]);
+    }
+    for (char **name = alerts->group_by; name != NULL && *name != NULL; name++) {
+        free(*name);
+    }
+    free(alerts->detectors);
+    free(alerts->group_by);
+    free(alerts);
+}
+
+static uint32_t detector_number(sw_alerts *alerts, const char *detector) {
+    for (size_t i = 0; i < alerts->n_detectors; i++) {
+        if (strcmp(alerts->detectors[i], detector) == 0) {
+            return (uint32_t)i;
+        }
+    }
+    alerts->detectors = xrealloc_array(alerts->detectors, alerts->n_detectors + 1, sizeof *alerts->detectors);
+    alerts->detectors[alerts->n_detectors] = xstrdup(detector);
+    return (uint32_t)alerts->n_detectors++;
+}
+
+void sw_alerts_restore(sw_alerts *alerts, const sw_alert *alert) {
+    if (alert->state == SW_ALERT_RESOLVED) {
+        return;
+    }
+    uint64_t number = strtoull(alert->fingerprint, NULL, 16);
+    if (alerts->table.n >= alerts->options.max_alerts &&
+        sw_alert_table_find(&alerts->table, number) == SW_ALERT_NONE) {
+        alerts->refused++;
+        return;
+    }
+    size_t index = sw_alert_table_put(&alerts->table, number, alert);
+    alerts->table.items[index].detector = detector_number(alerts, alert->detector);
+    alerts->table.items[index].due_ns = INT64_MIN;
+}
+
+void sw_alerts_restore_reported(sw_alerts *alerts, const char *type, const char *trace_id, int64_t at_ns) {
+    sw_reported_add(alerts->reported, type, trace_id, at_ns);
+}
+
+void sw_alerts_expire(sw_alerts *alerts, int64_t now_ns) {
+    sw_reported_expire(alerts->reported, now_ns, alerts->options.reported_ttl_ns);
+}
+
+size_t sw_alerts_count(const sw_alerts *alerts) {
+    return alerts->table.n;
+}
+
+uint64_t sw_alerts_refused(const sw_alerts *alerts) {
+    return alerts->refused;
+}
+
+void sw_alerts_each(const sw_alerts *alerts, void (*each)(const sw_alert *alert, void *arg), void *arg) {
+    sw_alert_table *table = (sw_alert_table *)&alerts->table; /* only its view changes */
+    for (size_t i = 0; i < table->n; i++) {
+        each(sw_alert_table_view(table, i), arg);
+    }
+}
+
+/* ---- findings into groups ---- */
+
+/* A group that would be a new alert over the cap is refused, and counted once in an evaluation. */
+static bool admit(struct round *round, sw_group *group) {
+    if (group->winner != NULL || group->refused) {
+        return !group->refused;
+    }
+    sw_alerts *alerts = round->alerts;
+    if (sw_alert_table_find(&alerts->table, group->number) != SW_ALERT_NONE) {
+        return true;
+    }
+    if (alerts->table.n + round->n_new >= alerts->options.max_alerts) {
+        group->refused = true;
+        alerts->refused++;
+        return false;
+    }
+    round->n_new++;
+    return true;
+}
+
+/* True when the trace is new; it is not any more then. */
+static bool report(struct round *round, sw_group *group, const sw_finding *finding, const sw_trace *trace) {
+    if (!sw_reported_add(round->alerts->reported, finding->type, trace->id, round->now_ns)) {
+        return false;
+    }
+    round->sink->reported(finding->type, trace->id, round->now_ns, round->sink->arg);
+    sw_group_add_trace(&round->groups, group, finding, trace);
+    return true;
+}
+
+static bool is_fresh(const struct round *round, const sw_finding *finding, const sw_trace *trace) {
+    return !sw_reported_has(round->alerts->reported, finding->type, trace->id);
+}
+
+static void group_by_trace(struct round *round, const sw_finding *finding) {
+    for (size_t i = 0; i < finding->n_traces; i++) {
+        const sw_trace *trace = &finding->traces[i];
+        if (is_fresh(round, finding, trace)) {
+            sw_group *group =
+                sw_groups_of(&round->groups, finding, trace->id, round->alerts->options.group_by);
+            if (admit(round, group)) {
+                sw_group_join(group, finding);
+                report(round, group, finding, trace);
+            }
+        }
+    }
+}
+
+static void group_finding(struct round *round, const sw_finding *finding) {
+    size_t fresh = 0;
+    for (size_t i = 0; i < finding->n_traces; i++) {
+        fresh += is_fresh(round, finding, &finding->traces[i]) ? 1 : 0;
+    }
+    if (finding->n_traces > 0 && fresh == 0) {
+        return;
+    }
+    sw_group *group = sw_groups_of(&round->groups, finding, NULL, round->alerts->options.group_by);
+    if (!admit(round, group)) {
+        return;
+    }
+    sw_group_join(group, finding);
+    for (size_t i = 0; i < finding->n_traces; i++) {
+        report(round, group, finding, &finding->traces[i]);
+    }
+}
+
+/* ---- a group into its alert ---- */
+
+static char *borrowed(const char *s) {
+    return (char *)s;
+}
+
+static char *or_empty(const char *s) {
+    return borrowed(s != NULL ? s : "");
+}
+
+static sw_evidence evidence_of(const sw_fresh *fresh) {
+    const sw_finding *finding = fresh->finding;
+    const sw_trace *trace = fresh->trace;
+    bool alone = finding->n_traces == 1; /* then what the finding says is about this trace */
+    const char *error = trace->error_message;
+    if ((error == NULL || error[0] == '\0') && alone) {
+        error = finding->error_message;
+    }
+    sw_evidence evidence = {
+        .service = or_empty(trace->service),
+        .operation = or_empty(trace->operation),
+        .error_message = or_empty(error),
+        .span_name = or_empty(finding->span_name != NULL && alone ? finding->span_name : trace->operation),
+        .start_ns = trace->start_ns,
+        .duration_ms = alone && finding->has_duration ? finding->duration_ms : trace->duration_ms,
+    };
+    memcpy(evidence.trace_id, trace->id, sizeof evidence.trace_id);
+    return evidence;
+}
+
+/* Drops what is over the cap: first what was told, oldest first, then the oldest. */
+static void trim_evidence(sw_alert *alert, size_t max) {
+    size_t over = alert->n_evidence > max ? alert->n_evidence - max : 0;
+    for (int pass = 0; pass < 2 && over > 0; pass++) {
+        size_t kept = 0;
+        for (size_t i = 0; i < alert->n_evidence; i++) {
+            if (over > 0 && (pass == 1 || alert->evidence[i].notified)) {
+                over--;
+            } else {
+                alert->evidence[kept++] = alert->evidence[i];
+            }
+        }
+        alert->n_evidence = kept;
+    }
+}
+
+static void add_evidence(struct round *round, sw_alert *alert, const sw_group *group) {
+    sw_alert_table_reserve_evidence(&round->alerts->table, group->n_fresh);
+    for (size_t at = group->first_fresh; at != 0; at = round->groups.fresh[at - 1].next) {
+        alert->evidence[alert->n_evidence++] = evidence_of(&round->groups.fresh[at - 1]);
+    }
+    alert->n_untold += group->n_fresh;
+    trim_evidence(alert, round->alerts->options.evidence_max);
+}
+
+static void take_counts(sw_alert *alert, const sw_group *group) {
+    const sw_finding *winner = group->winner;
+    if (group->n_fresh > 0) {
+        alert->affected_traces += (double)group->n_fresh;
+        alert->has_affected = true;
+    } else if (winner->has_affected) {
+        alert->affected_traces = winner->affected_traces;
+        alert->has_affected = true;
+    }
+    alert->has_total = winner->has_total;
+    alert->total_traces = winner->total_traces;
+}
+
+/* What the newest finding says replaces what was said before. */
+static void take_finding(sw_alert *alert, const char *detector, const sw_group *group) {
+    const sw_finding *winner = group->winner;
+    alert->detector = borrowed(detector);
+    alert->source = or_empty(winner->source);
+    alert->severity = group->severity;
+    alert->summary = or_empty(winner->summary);
+    alert->span_name = winner->span_name;
+    alert->error_message = winner->error_message;
+    alert->has_value = winner->has_value;
+    alert->value = winner->value;
+    alert->has_threshold = winner->has_threshold;
+    alert->threshold = winner->threshold;
+    alert->has_duration = winner->has_duration;
+    alert->duration_ms = winner->duration_ms;
+    alert->for_s = winner->for_s;
+    alert->keep_firing_s = winner->keep_firing_s;
+    alert->window_from_s = winner->window_from_s;
+    alert->window_to_s = winner->window_to_s;
+    alert->window_complete = winner->window_complete;
+    alert->window_estimated = winner->window_estimated;
+    take_counts(alert, group);
+}
+
+/* Service and operation that are no labels are told while every finding agrees on them. */
+static void take_place(sw_alert *alert, const sw_group *group, bool is_new) {
+    bool same_service = is_new || sw_streq(alert->service, group->service);
+    bool same_operation = is_new || sw_streq(alert->operation, group->operation);
+    bool label = sw_alert_label(alert, "service") != NULL;
+    alert->service = label || !same_service ? NULL : borrowed(group->service);
+    label = sw_alert_label(alert, "operation") != NULL;
+    alert->operation = label || !same_operation ? NULL : borrowed(group->operation);
+}
+
+static bool is_per_trace(const sw_alert *alert) {
+    return sw_alert_label(alert, "trace_id") != NULL;
+}
+
+static void tell(struct round *round, sw_alert *alert, sw_notice notice) {
+    round->sink->notify(alert, notice, round->sink->arg);
+    for (size_t i = 0; i < alert->n_evidence; i++) {
+        alert->evidence[i].notified = true;
+    }
+    alert->n_untold = 0;
+    alert->last_notified_ns = round->now_ns;
+    alert->told_severity = alert->severity;
+}
+
+/* Stamps of a future that the clock has left. */
+static void pull_back(sw_alert *alert, int64_t now_ns) {
+    if (alert->last_seen_ns > now_ns) {
+        alert->last_seen_ns = now_ns;
+    }
+    if (alert->last_notified_ns > now_ns) {
+        alert->last_notified_ns = now_ns;
+    }
+    if (alert->state == SW_ALERT_PENDING && alert->starts_at_ns > now_ns) {
+        alert->starts_at_ns = now_ns;
+    }
+}
+
+static bool repeat_is_due(const struct round *round, const sw_alert *alert) {
+    return elapsed(alert->last_notified_ns, round->now_ns) >= round->alerts->options.repeat_interval_ns;
+}
+
+static void advance_seen(struct round *round, sw_alert *alert) {
+    bool per_trace = is_per_trace(alert);
+    if (alert->state == SW_ALERT_PENDING) {
+        if (per_trace || elapsed(alert->starts_at_ns, round->now_ns) >= seconds_to_ns(alert->for_s)) {
+            alert->state = SW_ALERT_FIRING;
+            alert->fired_at_ns = round->now_ns;
+            tell(round, alert, SW_NOTICE_FIRING);
+        }
+    } else if (!per_trace && alert->severity > alert->told_severity) {
+        tell(round, alert, SW_NOTICE_FIRING);
+    } else if (!per_trace && repeat_is_due(round, alert)) {
+        tell(round, alert, SW_NOTICE_REPEAT);
+    }
+}
+
+/* When an alert that is absent from now on has to be looked at again. */
+static int64_t due(const struct round *round, const sw_alert *alert) {
+    if (alert->state == SW_ALERT_PENDING) {
+        return INT64_MIN;
+    }
+    int64_t end = add_saturated(alert->last_seen_ns, seconds_to_ns(alert->keep_firing_s));
+    int64_t repeat = add_saturated(alert->last_notified_ns, round->alerts->options.repeat_interval_ns);
+    return is_per_trace(alert) || end < repeat ? end : repeat;
+}
+
+static void keep(struct round *round, uint64_t fingerprint, const sw_alert *alert) {
+    round->sink->changed(alert, round->sink->arg);
+    int64_t due_ns = due(round, alert);
+    size_t index = sw_alert_table_put(&round->alerts->table, fingerprint, alert);
+    sw_alert_item *item = &round->alerts->table.items[index];
+    item->due_ns = due_ns;
+    item->detector = round->detector_number;
+    item->seen = round->alerts->evaluation;
+}
+
+static void evaluate(struct round *round, const sw_group *group) {
+    sw_alert_table *table = &round->alerts->table;
+    size_t index = sw_alert_table_find(table, group->number);
+    bool is_new = index == SW_ALERT_NONE;
+    sw_alert *alert = NULL;
+    if (is_new) {
+        alert = sw_alert_table_new_view(table, group->labels, group->n_labels);
+        memcpy(alert->fingerprint, group->fingerprint, sizeof alert->fingerprint);
+        alert->type = group->winner->type;
+        alert->state = SW_ALERT_PENDING;
+        alert->starts_at_ns = round->now_ns;
+    } else {
+        alert = sw_alert_table_view(table, index);
+        pull_back(alert, round->now_ns);
+    }
+    take_finding(alert, round->detector, group);
+    take_place(alert, group, is_new);
+    add_evidence(round, alert, group);
+    alert->last_seen_ns = round->now_ns;
+    advance_seen(round, alert);
+    keep(round, group->number, alert);
+}
+
+/* ---- what was not found ---- */
+
+/* True when the alert is gone: another one has its index now. */
+static bool advance_absent(struct round *round, size_t index) {
+    sw_alert_table *table = &round->alerts->table;
+    uint64_t fingerprint = table->items[index].fingerprint;
+    sw_alert *alert = sw_alert_table_view(table, index);
+    sw_alert before = *alert;
+    pull_back(alert, round->now_ns);
+    bool per_trace = is_per_trace(alert);
+    bool kept = elapsed(alert->last_seen_ns, round->now_ns) < seconds_to_ns(alert->keep_firing_s);
+    bool pending = alert->state == SW_ALERT_PENDING;
+    if (round->known && (pending || !kept)) {
+        if (!pending && !per_trace) {
+            alert->state = SW_ALERT_RESOLVED;
+            alert->ends_at_ns = round->now_ns;
+            tell(round, alert, SW_NOTICE_RESOLVED);
+        }
+        round->sink->removed(alert->fingerprint, round->sink->arg);
+        sw_alert_table_remove(table, index);
+        return true;
+    }
+    if (!pending && !per_trace && kept && repeat_is_due(round, alert)) {
+        tell(round, alert, SW_NOTICE_REPEAT);
+    }
+    bool changed = before.last_seen_ns != alert->last_seen_ns ||
+                   before.last_notified_ns != alert->last_notified_ns ||
+                   before.starts_at_ns != alert->starts_at_ns;
+    if (changed) {
+        keep(round, fingerprint, alert);
+    } else {
+        table->items[index].due_ns = due(round, alert);
+    }
+    return false;
+}
+
+static void advance_all_absent(struct round *round) {
+    sw_alert_table *table = &round->alerts->table;
+    for (size_t i = 0; i < table->n;) {
+        const sw_alert_item *item = &table->items[i];
+        bool skip = item->detector != round->detector_number || item->seen == round->alerts->evaluation ||
+                    item->due_ns > round->now_ns;
+        if (skip || !advance_absent(round, i)) {
+            i++;
+        }
+    }
+}
+
+/* After a step back of the clock all are looked at: what is due was computed from stamps of the future. */
+static void notice_step(sw_alerts *alerts, int64_t now_ns) {
+    if (now_ns < alerts->last_now_ns) {
+        for (size_t i = 0; i < alerts->table.n; i++) {
+            alerts->table.items[i].due_ns = INT64_MIN;
+        }
+    }
+    alerts->last_now_ns = now_ns;
+}
+
+/* ---- counting ---- */
+
+struct type_count {
+    const char *type;
+    uint64_t traces;
+    UT_hash_handle hh;
+};
+
+static void count_types(const sw_groups *groups,
+                        void (*counted)(const char *type, uint64_t traces, void *arg), void *arg) {
+    struct type_count *counts = NULL, *count, *next_count;
+    const sw_group *group, *next;
+    HASH_ITER(hh, groups->by_identity, group, next) {
+        if (group->n_fresh == 0) {
+            continue;
+        }
+        const char *type = group->winner->type;
+        HASH_FIND(hh, counts, type, strlen(type), count);
+        if (count == NULL) {
+            count = xcalloc(1, sizeof *count);
+            count->type = type;
+            HASH_ADD_KEYPTR(hh, counts, type, strlen(type), count);
+        }
+        count->traces += group->n_fresh;
+    }
+    HASH_ITER(hh, counts, count, next_count) {
+        counted(count->type, count->traces, arg);
+        HASH_DEL(counts, count);
+        free(count);
+    }
+}
+
+void sw_alerts_apply(sw_alerts *alerts, const char *detector, const sw_finding *findings, size_t n,
+                     bool known, int64_t now_ns, const sw_alerts_sink *sink,
+                     void (*counted)(const char *type, uint64_t traces, void *arg), void *counted_arg) {
+    struct round round = {
+        .alerts = alerts,
+        .detector = detector,
+        .detector_number = detector_number(alerts, detector),
+        .known = known,
+        .now_ns = now_ns,
+        .sink = sink,
+    };
+    if (++alerts->evaluation == 0) {
+        alerts->evaluation = 1; /* 0 is for those that were restored */
+    }
+    notice_step(alerts, now_ns);
+    for (size_t i = 0; i < n; i++) {
+        if (alerts->per_trace && findings[i].n_traces > 0) {
+            group_by_trace(&round, &findings[i]);
+        } else {
+            group_finding(&round, &findings[i]);
+        }
+    }
+    const sw_group *group, *next;
+    HASH_ITER(hh, round.groups.by_identity, group, next) {
+        if (group->winner != NULL) {
+            evaluate(&round, group);
+        }
+    }
+    advance_all_absent(&round);
+    if (counted != NULL) {
+        count_types(&round.groups, counted, counted_arg);
+    }
+    sw_groups_release(&round.groups);
+}

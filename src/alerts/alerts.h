@@ -1,0 +1,136 @@
+/*
+ * The life of alerts: inactive → pending (for) → firing → resolved (keep_firing_for), one machine per
+ * fingerprint. Vocabulary: Prometheus and Alertmanager. No I/O, no clock of its own: time comes in,
+ * transitions go out, and what must be stored is handed to the caller as changes, so that a tick is one
+ * commit.
+ *
+ * Identity: type and grouping labels. The labels of a finding are service, operation and its own labels;
+ * group_by keeps those that it names. A finding with a `key` has the label key alone, whatever group_by says.
+ * With "trace_id" in group_by each trace of a finding makes an alert of its own, with the label trace_id (and
+ * the other labels, if group_by names no others); findings without traces are then grouped as if it were not
+ * named. The fingerprint is the first 16 hex digits of the SHA-256 of type and then name and value of each
+ * label, sorted by name, all written as a decimal length, a colon and the text
+ * ("5:error7:service8:checkout").
+ *
+ * Once per rule: a (type, trace id) that was reported is never reported again; sw_alerts_apply() drops it
+ * from findings. A finding that had traces and has none left is no finding any more: it neither begins nor
+ * keeps an alert. Findings without traces always count.
+ *
+ * An alert of one trace has one notification in all: it fires at once (a trace that is over cannot go on for
+ * for_s), is never repeated, and ends without a notice.
+ *
+ * Who resolves: absence counts only in a known evaluation of the detector that reported the alert last.
+ *
+ * Time is the caller's wall clock, and differences below zero count as zero. A clock that steps back makes
+ * things late by at most their own interval (stamps that are in the future are pulled back to now), never
+ * early or twice. A clock that steps forward is believed: for_s, keep_firing_s, the repeat interval and the
+ * memory of reported traces run out earlier by the step, at the next evaluation.
+ */
+#ifndef SW_ALERTS_ALERTS_H
+#define SW_ALERTS_ALERTS_H
+
+#include "base/buf.h"
+#include "detectors/finding.h"
+
+#define SW_FINGERPRINT_LEN 16
+
+typedef enum sw_alert_state { SW_ALERT_PENDING, SW_ALERT_FIRING, SW_ALERT_RESOLVED } sw_alert_state;
+const char *sw_alert_state_name(sw_alert_state state);
+
+/* One offending trace as evidence. */
+typedef struct sw_evidence {
+    char trace_id[SW_TRACE_ID_LEN + 1];
+    char *service, *operation, *error_message; /* never NULL */
+    char *span_name;                           /* never NULL */
+    int64_t start_ns;
+    double duration_ms;
+    bool notified; /* already in a notification */
+} sw_evidence;
+
+typedef struct sw_alert {
+    char fingerprint[SW_FINGERPRINT_LEN + 1];
+    char *type;
+    char *detector;
+    char *source;
+    sw_label *labels; /* the identity, sorted; includes service and operation where they apply */
+    size_t n_labels;
+    sw_alert_state state;
+    sw_severity severity;
+    sw_severity told_severity; /* in the last notification: rising above it is told at once, falling is not */
+    char *service, *operation; /* what all findings agree on, where it is no label; else NULL */
+    char *summary;
+    char *span_name, *error_message; /* may be NULL */
+    bool has_value, has_threshold, has_duration, has_total, has_affected;
+    double value, threshold, duration_ms, total_traces,
+        affected_traces;      /* affected: distinct traces since it began */
+    int64_t starts_at_ns;     /* when the condition was first seen */
+    int64_t fired_at_ns;      /* 0 while pending */
+    int64_t last_seen_ns;     /* the last evaluation that had it */
+    int64_t ends_at_ns;       /* 0 unless resolved */
+    int64_t last_notified_ns; /* 0 when never */
+    double for_s, keep_firing_s;
+    int64_t window_from_s, window_to_s;
+    bool window_complete, window_estimated;
+    sw_evidence *evidence; /* newest last, at most options.evidence_max: dropped first are those notified,
+                              oldest first */
+    size_t n_evidence;
+    uint64_t n_untold; /* offending traces since the last notification, with or without evidence kept */
+} sw_alert;
+
+typedef enum sw_notice { SW_NOTICE_FIRING, SW_NOTICE_REPEAT, SW_NOTICE_RESOLVED } sw_notice;
+
+typedef struct sw_alerts_options {
+    const char *const *group_by; /* NULL-terminated label names; NULL: every label, but not trace_id */
+    int64_t repeat_interval_ns;
+    size_t evidence_max;
+    int64_t reported_ttl_ns; /* how long (type, trace id) is remembered */
+    size_t max_alerts;       /* cap; further new alerts are refused and counted, their traces not reported */
+} sw_alerts_options;
+
+/* What the caller must do; called from inside apply, in an order that can be replayed. The alert is valid
+ * during the call. None is NULL.
+ *
+ * `reported` comes first, once for each trace. `notify` comes before what it changes: the alert is in its new
+ * state, evidence is not marked as notified yet, and last_notified_ns is still that of the notification
+ * before. Then `changed` gives what must be stored, after the notification; or `removed`, for what resolved
+ * (after its notice) or never fired. */
+typedef struct sw_alerts_sink {
+    void (*notify)(const sw_alert *alert, sw_notice notice, void *arg); /* write an outbox row */
+    void (*changed)(const sw_alert *alert, void *arg);                  /* store its state */
+    void (*removed)(const char *fingerprint, void *arg);                /* delete its state */
+    void (*reported)(const char *type, const char *trace_id, int64_t at_ns, void *arg); /* store that */
+    void *arg;
+} sw_alerts_sink;
+
+typedef struct sw_alerts sw_alerts;
+
+sw_alerts *sw_alerts_new(const sw_alerts_options *options);
+void sw_alerts_free(sw_alerts *alerts);
+
+/* Taking over what was stored; before the first apply. Takes ownership of nothing. */
+void sw_alerts_restore(sw_alerts *alerts, const sw_alert *alert);
+void sw_alerts_restore_reported(sw_alerts *alerts, const char *type, const char *trace_id, int64_t at_ns);
+
+/* One evaluation of one detector: its findings in this tick (several windows concatenated, oldest first).
+ * `known`: whether absence means gone (complete window, detector succeeded); if false nothing resolves.
+ * Returns the number of offending traces that were reported for the first time, per type through `counted`
+ * (may be NULL). */
+void sw_alerts_apply(sw_alerts *alerts, const char *detector, const sw_finding *findings, size_t n,
+                     bool known, int64_t now_ns, const sw_alerts_sink *sink,
+                     void (*counted)(const char *type, uint64_t traces, void *arg), void *counted_arg);
+/* Forgets reported ids older than the ttl. */
+void sw_alerts_expire(sw_alerts *alerts, int64_t now_ns);
+
+size_t sw_alerts_count(const sw_alerts *alerts);
+void sw_alerts_each(const sw_alerts *alerts, void (*each)(const sw_alert *alert, void *arg), void *arg);
+uint64_t sw_alerts_refused(const sw_alerts *alerts); /* over max_alerts */
+
+void sw_alert_release(sw_alert *alert);
+void sw_alert_copy(sw_alert *to, const sw_alert *from);
+/* NULL when absent. */
+const char *sw_alert_label(const sw_alert *alert, const char *name);
+/* State as JSON for the store, and back (0 or -1). */
+int sw_alert_to_json(const sw_alert *alert, sw_buf *out);
+int sw_alert_from_json(const char *json, size_t len, sw_alert *out);
+
+#endif

@@ -1,0 +1,23 @@
+/* What the files of src/alerts share. */
+#ifndef SW_ALERTS_ALERTS_INTERNAL_H
+#define SW_ALERTS_ALERTS_INTERNAL_H
+
+#include "alerts/alerts.h"
+
+#include <jansson.h>
+
+/* Identity: labels of a finding and those that the agent adds. */
+#define SW_ALERT_MAX_LABELS (SW_FINDING_MAX_LABELS + 4)
+
+/* For tables whose keys come from outside: keyed with random bytes of this process. */
+uint64_t sw_keyed_hash(const void *data, size_t len);
+uint64_t sw_keyed_hash_u64(uint64_t a, uint64_t b);
+
+/* A JSON string of any bytes: what is not UTF-8 is replaced. NULL gives null. */
+json_t *sw_text_to_json(const char *s);
+/* A JSON number, an integer where it is one; null when it is not finite. */
+json_t *sw_number_to_json(double value);
+/* Appends the document in one line, and frees it. 0 or -1. */
+int sw_write_json(json_t *document, size_t flags, sw_buf *out);
+
+#endif

@@ -1,0 +1,137 @@
+/* The layer of the config file: a table whose keys are the settings' names. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/load_internal.h"
+#include "config/nearest.h"
+
+#define DETECTOR_CONFIG "detector_config"
+
+static const char *type_name(const json_t *value) {
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+    case JSON_ARRAY:
+        return "a table";
+    case JSON_STRING:
+        return "text";
+    case JSON_INTEGER:
+    case JSON_REAL:
+        return "a number";
+    case JSON_NULL:
+        return "nil";
+    default:
+        return "a boolean";
+    }
+}
+
+static const char *wanted_name(const sw_setting *setting) {
+    return setting->type == SW_TYPE_BOOL                                     ? "a boolean"
+           : setting->type == SW_TYPE_INT || setting->type == SW_TYPE_NUMBER ? "a number"
+           : sw_setting_is_list(setting)                                     ? "a list of texts"
+                                                                             : "text";
+}
+
+/* The scalar as text, when the setting may have a value of this type; NULL otherwise. Caller frees. */
+static char *scalar_text(const sw_setting *setting, const json_t *value) {
+    bool number = setting->type == SW_TYPE_INT || setting->type == SW_TYPE_NUMBER;
+    if (json_is_string(value)) { /* env("NAME") gives text, whatever the setting is */
+        return strlen(json_string_value(value)) == json_string_length(value)
+                   ? xstrdup(json_string_value(value))
+                   : NULL;
+    }
+    if (setting->type == SW_TYPE_BOOL && json_is_boolean(value)) {
+        return xstrdup(json_is_true(value) ? "true" : "false");
+    }
+    if (number && json_is_integer(value)) {
+        return xasprintf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    }
+    if (number && json_is_real(value)) {
+        double real = json_real_value(value);
+        return trunc(real) == real && fabs(real) < 1e15 ? xasprintf("%.0f", real) : xasprintf("%.17g", real);
+    }
+    return NULL;
+}
+
+static bool take_list(sw_loader *loader, const sw_setting *setting, const json_t *list, const char *origin) {
+    size_t n = json_array_size(list);
+    const char **items = xcalloc(n + 1, sizeof *items);
+    bool good = true;
+    for (size_t i = 0; good && i < n; i++) {
+        const json_t *item = json_array_get(list, i);
+        items[i] = json_string_value(item);
+        good = items[i] != NULL && strlen(items[i]) == json_string_length(item);
+    }
+    if (good) {
+        sw_loader_put_list(loader, setting, items, n, origin, SW_NAME_KEY);
+    }
+    free(items);
+    return good;
+}
+
+static void take_setting(sw_loader *loader, const sw_setting *setting, const char *key, const json_t *value,
+                         const char *origin) {
+    /* An empty Lua table may come as either. */
+    bool empty = json_is_object(value) && json_object_size(value) == 0;
+    if (sw_setting_is_list(setting) && (json_is_array(value) || empty)) {
+        if (!take_list(loader, setting, value, origin)) {
+            sw_loader_mistake(loader, key, origin, "must be a list of texts, such as { \"a\", \"b\" }");
+        }
+        return;
+    }
+    char *text = scalar_text(setting, value);
+    if (text != NULL) {
+        sw_loader_put_text(loader, setting, text, origin, SW_NAME_KEY);
+    } else {
+        sw_loader_mistake(loader, key, origin, "is %s, must be %s", type_name(value), wanted_name(setting));
+    }
+    free(text);
+}
+
+static void take_detector_config(sw_loader *loader, const json_t *value, const char *origin) {
+    bool good = json_is_object(value);
+    const char *detector = NULL;
+    json_t *settings = NULL;
+    json_object_foreach((json_t *)value, detector, settings) {
+        good = good && json_is_object(settings);
+    }
+    if (!good) {
+        sw_loader_mistake(loader, DETECTOR_CONFIG, origin,
+                          "must be a table of tables, such as { detect = { latency_threshold_ms = 800 } }");
+        return;
+    }
+    char *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS);
+    free(loader->config->detector_config_json);
+    loader->config->detector_config_json = xstrdup(text);
+    free(text);
+}
+
+static void unknown_key(sw_loader *loader, const char *key, const char *origin) {
+    char near[SW_SETTING_NAME_MAX];
+    if (sw_edit_distance(key, DETECTOR_CONFIG) <= 3) {
+        sw_loader_mistake(loader, key, origin, "is not a setting; did you mean %s?", DETECTOR_CONFIG);
+    } else if (sw_setting_nearest(key, SW_NAME_KEY, near)) {
+        sw_loader_mistake(loader, key, origin, "is not a setting; did you mean %s?", near);
+    } else {
+        sw_loader_mistake(loader, key, origin, "is not a setting; see spanwatch run --help");
+    }
+}
+
+void sw_loader_take_table(sw_loader *loader, const json_t *table, const char *origin) {
+    if (json_is_array(table)) {
+        sw_loader_mistake(loader, "config", origin, "must return a table of settings, not a list");
+        return;
+    }
+    const char *key = NULL;
+    json_t *value = NULL;
+    json_object_foreach((json_t *)table, key, value) {
+        const sw_setting *setting = sw_setting_find(key, SW_NAME_KEY);
+        if (setting != NULL) {
+            take_setting(loader, setting, key, value, origin);
+        } else if (strcmp(key, DETECTOR_CONFIG) == 0) {
+            take_detector_config(loader, value, origin);
+        } else {
+            unknown_key(loader, key, origin);
+        }
+    }
+}

@@ -1,0 +1,346 @@
+/* Life of the outbox, and how rows come into it: from callers' batches, and from the store. */
+#include <string.h>
+
+#include "delivery/outbox_internal.h"
+#include "telemetry/log.h"
+
+#define LOAD_ROWS 100                    /* read from the store at once */
+#define LONGEST_WAIT_MS INT64_C(3600000) /* of a row that was stored, if backoff_max is not longer */
+
+void sw_outbox_link_release(sw_outbox_link *link) {
+    if (--link->users == 0) {
+        free(link);
+    }
+}
+
+/* ---- rows that were stored ---- */
+
+/* The wall clock may have stepped since the row was written. */
+static void resume(sw_outbox *outbox, sw_entry *entry) {
+    int64_t wall = sw_wall_ns(outbox->clock), mono = sw_mono_ns(outbox->clock);
+    int64_t age = wall - entry->row.created_ns;
+    int64_t wait = entry->row.next_attempt_ns - wall;
+    int64_t longest_ms = outbox->options.backoff_max_ms;
+    longest_ms = longest_ms > LONGEST_WAIT_MS ? longest_ms : LONGEST_WAIT_MS;
+    int64_t longest = longest_ms * SW_NS_PER_MS;
+    entry->created_mono_ns = mono - (age > 0 ? age : 0);
+    entry->due_mono_ns = mono + (wait < 0 ? 0 : wait < longest ? wait : longest);
+    entry->stored = true;
+    entry->state = SW_ENTRY_READY;
+    sw_queue_update(&outbox->queue, entry);
+}
+
+static bool has_room(const sw_outbox *outbox) {
+    return outbox->queue.n_live < outbox->options.max_rows && outbox->queue.bytes < SW_OUTBOX_MAX_BYTES;
+}
+
+static void copy_row(sw_outbox_row *to, const sw_outbox_row *from) {
+    *to = *from;
+    to->receiver = xstrdup(from->receiver);
+    to->fingerprint = xstrdup(from->fingerprint);
+    to->idempotency_key = xstrdup(from->idempotency_key);
+    to->content_type = xstrdup(from->content_type);
+    to->last_error = xstrdup(from->last_error);
+    to->body = xmalloc(from->body_len + 1);
+    memcpy(to->body, from->body, from->body_len);
+    to->body[from->body_len] = '\0';
+}
+
+static void restore_row(const sw_outbox_row *row, void *arg) {
+    sw_outbox *outbox = arg;
+    if (!sw_streq(row->receiver, outbox->options.name)) {
+        return;
+    }
+    if (row->dead) {
+        outbox->dead++;
+    } else if (outbox->n_unloaded > 0 || !has_room(outbox)) {
+        outbox->n_unloaded++;
+    } else {
+        sw_outbox_row copy;
+        copy_row(&copy, row);
+        outbox->loaded_until = copy.id;
+        resume(outbox, sw_queue_add(&outbox->queue, outbox, &copy));
+    }
+}
+
+static void loaded(sw_outbox_row *rows, int n, void *arg) {
+    sw_outbox_link *link = arg;
+    sw_outbox *outbox = link->outbox;
+    for (int i = 0; i < n; i++) {
+        if (outbox == NULL) {
+            sw_outbox_row_release(&rows[i]);
+            continue;
+        }
+        outbox->loaded_until = rows[i].id;
+        outbox->n_unloaded--;
+        resume(outbox, sw_queue_add(&outbox->queue, outbox, &rows[i]));
+    }
+    free(rows);
+    sw_outbox_link_release(link);
+    if (outbox != NULL) {
+        outbox->loading = false;
+        if (n > 0) {
+            sw_outbox_load_more(outbox);
+        } else if (n < 0) {
+            sw_log(SW_LOG_ERROR, "cannot read notifications from the storage, trying again with the next",
+                   "receiver", outbox->options.name, NULL);
+        }
+        sw_outbox_pump(outbox);
+    }
+}
+
+/* When there is room for what is only in the store. */
+void sw_outbox_load_more(sw_outbox *outbox) {
+    bool wanted = outbox->n_unloaded > 0 && outbox->queue.n_live <= outbox->options.max_rows / 2 &&
+                  outbox->queue.bytes <= SW_OUTBOX_MAX_BYTES / 2;
+    if (!wanted || outbox->loading || outbox->draining) {
+        return;
+    }
+    size_t room = outbox->options.max_rows - outbox->queue.n_live;
+    outbox->loading = true;
+    outbox->link->users++;
+    sw_store_load_outbox(outbox->store, outbox->options.name, outbox->loaded_until,
+                         room < LOAD_ROWS ? (int)room : LOAD_ROWS, loaded, outbox->link);
+}
+
+/* ---- rows of a batch that the caller commits ---- */
+
+/* The store has the row now, by the caller's commit: what has become of it meanwhile can be written. */
+static void now_stored(sw_outbox *outbox, const struct sw_pending_row *row) {
+    sw_entry *entry = row->in_memory ? sw_queue_find(&outbox->queue, row->id) : NULL;
+    if (entry == NULL) {
+        return;
+    }
+    entry->stored = true;
+    if (entry->state == SW_ENTRY_SETTLED || entry->row.attempts > 0) {
+        sw_outbox_record(outbox, entry);
+    }
+}
+
+/* The caller gave up its batch: the outbox writes the row itself. */
+static void never_stored(sw_outbox *outbox, const struct sw_pending_row *row) {
+    sw_entry *entry = row->in_memory ? sw_queue_find(&outbox->queue, row->id) : NULL;
+    if (entry == NULL) {
+        outbox->n_unloaded -= row->in_memory ? 0 : 1;
+    } else if (entry->state == SW_ENTRY_SETTLED && !entry->row.dead) {
+        sw_queue_remove(&outbox->queue, entry);
+    } else {
+        sw_records_put(outbox, &entry->row);
+        entry->stored = true;
+        if (entry->state == SW_ENTRY_SETTLED) {
+            sw_queue_remove(&outbox->queue, entry);
+        }
+    }
+}
+
+static void let_go(sw_outbox *outbox, const sw_pending_rows *pending) {
+    for (size_t i = 0; i < pending->n; i++) {
+        sw_entry *entry = sw_queue_find(&outbox->queue, pending->rows[i].id);
+        if (entry != NULL && entry->state == SW_ENTRY_HELD) {
+            entry->state = SW_ENTRY_READY;
+            sw_queue_update(&outbox->queue, entry);
+        }
+    }
+}
+
+static void forget_pending(sw_outbox *outbox, sw_pending_rows *pending) {
+    sw_pending_rows **at = &outbox->pending;
+    while (*at != pending) {
+        at = &(*at)->next;
+    }
+    *at = pending->next;
+}
+
+static void batch_ended(sw_store_batch *batch, int result, void *arg) {
+    sw_pending_rows *pending = arg;
+    sw_outbox *outbox = pending->link->outbox;
+    if (outbox != NULL) {
+        let_go(outbox, pending);
+    }
+    if (result == -1) {
+        sw_batch_on_end(batch, batch_ended, pending); /* it may be committed again */
+    } else {
+        for (size_t i = 0; outbox != NULL && i < pending->n; i++) {
+            (result == 0 ? now_stored : never_stored)(outbox, &pending->rows[i]);
+        }
+        if (outbox != NULL) {
+            forget_pending(outbox, pending);
+        }
+        sw_outbox_link_release(pending->link);
+        free(pending->rows);
+        free(pending);
+    }
+    if (outbox != NULL) {
+        sw_outbox_load_more(outbox);
+        sw_outbox_pump(outbox);
+    }
+}
+
+static sw_pending_rows *pending_of(sw_outbox *outbox, sw_store_batch *batch) {
+    sw_pending_rows *pending = outbox->pending;
+    while (pending != NULL && pending->batch != batch) {
+        pending = pending->next;
+    }
+    if (pending == NULL) {
+        pending = xcalloc(1, sizeof *pending);
+        pending->link = outbox->link;
+        pending->link->users++;
+        pending->batch = batch;
+        pending->next = outbox->pending;
+        outbox->pending = pending;
+        sw_batch_on_end(batch, batch_ended, pending);
+    }
+    return pending;
+}
+
+void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const char *fingerprint,
+                   const char *content_type, const char *body, size_t len) {
+    int64_t now = sw_wall_ns(outbox->clock);
+    char key[37];
+    sw_uuid4(key);
+    sw_outbox_row row = {
+        .id = sw_store_next_outbox_id(outbox->store),
+        .receiver = (char *)outbox->options.name,
+        .fingerprint = (char *)fingerprint,
+        .idempotency_key = key,
+        .content_type = (char *)content_type,
+        .body = (char *)body,
+        .body_len = len,
+        .created_ns = now,
+        .next_attempt_ns = now,
+        .last_error = (char *)"",
+    };
+    sw_batch_put_outbox(batch, &row);
+    sw_pending_rows *pending = pending_of(outbox, batch);
+    pending->rows = xrealloc_array(pending->rows, pending->n + 1, sizeof *pending->rows);
+    bool in_memory = outbox->n_unloaded == 0 && has_room(outbox);
+    pending->rows[pending->n++] = (struct sw_pending_row){row.id, in_memory};
+    if (in_memory) {
+        sw_outbox_row copy;
+        copy_row(&copy, &row);
+        outbox->loaded_until = row.id;
+        sw_entry *entry = sw_queue_add(&outbox->queue, outbox, &copy);
+        entry->created_mono_ns = entry->due_mono_ns = sw_mono_ns(outbox->clock);
+    } else {
+        outbox->n_unloaded++;
+    }
+    sw_outbox_show(outbox);
+}
+
+void sw_outbox_committed(sw_outbox *outbox) {
+    sw_outbox_load_more(outbox);
+    sw_outbox_pump(outbox);
+}
+
+/* ---- life ---- */
+
+static void make_metrics(sw_outbox *outbox, sw_metrics *metrics) {
+    static const char *const receiver[] = {"receiver", NULL};
+    static const char *const receiver_result[] = {"receiver", "result", NULL};
+    static const double bounds[] = {1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
+    outbox->m.deliveries =
+        sw_metrics_counter(metrics, "spanwatch_deliveries_total",
+                           "Attempts to deliver a notification, by what came of them.", receiver_result);
+    outbox->m.depth = sw_metrics_gauge(metrics, "spanwatch_outbox_depth",
+                                       "Notifications that are not delivered yet.", receiver);
+    outbox->m.dead = sw_metrics_gauge(metrics, "spanwatch_outbox_dead",
+                                      "Dead letters: notifications that were refused or given up.", receiver);
+    outbox->m.duration =
+        sw_metrics_histogram(metrics, "spanwatch_delivery_duration_ms",
+                             "Time of one attempt, in milliseconds.", receiver, bounds, SW_ARRAY_LEN(bounds));
+    static const char *const results[] = {"delivered", "retried", "dead"};
+    for (size_t i = 0; i < SW_ARRAY_LEN(results); i++) {
+        sw_metric_add(outbox->m.deliveries, 0, outbox->options.name, results[i]);
+    }
+}
+
+sw_outbox *sw_outbox_new(uv_loop_t *loop, const sw_clock *clock, sw_http_client *http, sw_store *store,
+                         sw_metrics *metrics, const sw_receiver_options *options) {
+    sw_outbox *outbox = xcalloc(1, sizeof *outbox);
+    outbox->loop = loop;
+    outbox->clock = clock;
+    outbox->http = http;
+    outbox->store = store;
+    outbox->options = *options;
+    outbox->random = sw_outbox_random;
+    outbox->secrets = sw_secrets_new();
+    outbox->link = xcalloc(1, sizeof *outbox->link);
+    *outbox->link = (sw_outbox_link){outbox, 1};
+    uv_timer_init(loop, &outbox->due_timer);
+    uv_timer_init(loop, &outbox->write_timer);
+    outbox->due_timer.data = outbox->write_timer.data = outbox;
+    outbox->open_handles = 2;
+    uv_unref((uv_handle_t *)&outbox->due_timer);
+    make_metrics(outbox, metrics);
+    sw_store_each_outbox(store, restore_row, outbox);
+    if (outbox->dead > 0 || sw_outbox_depth(outbox) > 0) {
+        sw_log(SW_LOG_INFO, "notifications of the last run", "receiver", options->name, "waiting",
+               sw_log_int((int64_t)sw_outbox_depth(outbox)), "dead", sw_log_int((int64_t)outbox->dead), NULL);
+    }
+    sw_outbox_pump(outbox);
+    return outbox;
+}
+
+static void handle_closed(uv_handle_t *handle) {
+    sw_outbox *outbox = handle->data;
+    if (--outbox->open_handles == 0) {
+        free(outbox);
+    }
+}
+
+static void cancel_attempts(sw_outbox *outbox) {
+    bool http = outbox->options.url != NULL && outbox->options.url[0] != '\0';
+    for (sw_entry *entry = outbox->queue.entries; entry != NULL; entry = entry->hh.next) {
+        if (entry->attempt != NULL) {
+            (http ? sw_webhook_cancel : sw_stdout_cancel)(entry->attempt);
+        }
+    }
+}
+
+void sw_outbox_free(sw_outbox *outbox) {
+    if (outbox == NULL) {
+        return;
+    }
+    cancel_attempts(outbox);
+    sw_records_stop(outbox);
+    outbox->link->outbox = NULL;
+    sw_outbox_link_release(outbox->link);
+    sw_queue_release(&outbox->queue);
+    sw_secrets_free(outbox->secrets);
+    free(outbox->failing);
+    uv_close((uv_handle_t *)&outbox->due_timer, handle_closed);
+    uv_close((uv_handle_t *)&outbox->write_timer, handle_closed);
+}
+
+void sw_outbox_drain(sw_outbox *outbox, void (*done)(void *arg), void *arg) {
+    outbox->draining = true;
+    outbox->drained = done;
+    outbox->drained_arg = arg;
+    sw_outbox_check_drained(outbox);
+}
+
+void sw_outbox_check_drained(sw_outbox *outbox) {
+    if (outbox->drained == NULL || outbox->in_flight > 0) {
+        return;
+    }
+    if (!sw_records_idle(outbox)) {
+        sw_records_flush(outbox);
+        return;
+    }
+    void (*done)(void *arg) = outbox->drained;
+    outbox->drained = NULL;
+    done(outbox->drained_arg);
+}
+
+size_t sw_outbox_depth(const sw_outbox *outbox) {
+    return outbox->queue.n_live + outbox->n_unloaded;
+}
+
+size_t sw_outbox_dead(const sw_outbox *outbox) {
+    return outbox->dead;
+}
+
+int64_t sw_outbox_oldest_age_ms(const sw_outbox *outbox) {
+    const sw_entry *oldest = sw_queue_oldest(&outbox->queue);
+    return oldest == NULL ? 0 : (sw_mono_ns(outbox->clock) - oldest->created_mono_ns) / SW_NS_PER_MS;
+}

@@ -1,0 +1,79 @@
+/*
+ * Delivery at least once: every notification is a row in the store before its first attempt; 2xx ends it;
+ * network errors, 408, 425, 429 and 5xx are tried again with exponential backoff, full jitter and Retry-After
+ * (an hour at most) until max_age; other statuses, and what is older than max_age, become dead letters (the
+ * newest SW_OUTBOX_MAX_DEAD are kept). Rows of one fingerprint are delivered in order, each waiting until the
+ * one before is delivered or dead; different fingerprints go in parallel (max_in_flight).
+ *
+ * A status decides as soon as it has come, whatever becomes of the answer's body, which is not used. After
+ * three attempts in a row that got no answer at all the receiver is away: then one attempt at a time is made,
+ * with growing pauses of at most 30 s, until one is answered.
+ *
+ * Sequence: sw_outbox_add() puts the row into the caller's batch; when that batch has been committed, the row
+ * may be sent (the outbox hears of it by itself). If the commit failed, the row is sent all the same, from
+ * memory (an alert is worth more than its record), and its fate is written when the batch was committed after
+ * all.
+ *
+ * What becomes of rows is committed in batches of the outbox's own, some 50 ms later: after a crash in
+ * between, a notification comes twice, with the same Idempotency-Key. Waiting is measured with the monotonic
+ * clock; only over a restart with the wall clock, and then no wait is longer than backoff_max or an hour.
+ *
+ * Metrics: spanwatch_deliveries_total{receiver,result} (delivered, retried, dead),
+ * spanwatch_outbox_depth{receiver}, spanwatch_outbox_dead{receiver},
+ * spanwatch_delivery_duration_ms{receiver}.
+ */
+#ifndef SW_DELIVERY_OUTBOX_H
+#define SW_DELIVERY_OUTBOX_H
+
+#include "base/clock.h"
+#include "net/http_client.h"
+#include "store/store.h"
+#include "telemetry/metrics.h"
+
+#define SW_OUTBOX_MAX_DEAD 10000               /* dead letters kept for each receiver */
+#define SW_OUTBOX_MAX_BYTES ((size_t)32 << 20) /* bodies in memory; beyond it rows are only in the store */
+
+typedef struct sw_receiver_options {
+    const char *name; /* "webhook" */
+    const char *url;  /* NULL or "": bodies go to standard output, one line each, and are delivered by that */
+    sw_http_profile profile;
+    const char *hmac_secret_file; /* NULL: no signature */
+    int64_t timeout_ms;
+    int64_t max_age_ms; /* then dead letter */
+    int64_t backoff_min_ms;
+    int64_t backoff_max_ms;
+    unsigned max_in_flight;
+    size_t max_rows; /* cap of the queue in memory; beyond it new rows are only in the store until there is
+                        room */
+} sw_receiver_options;
+
+typedef struct sw_outbox sw_outbox;
+
+/* Loads what the store holds and starts sending it. All pointers stay the caller's and must outlive the
+ * outbox. */
+sw_outbox *sw_outbox_new(uv_loop_t *loop, const sw_clock *clock, sw_http_client *http, sw_store *store,
+                         sw_metrics *metrics, const sw_receiver_options *options);
+/* Cancels what is in flight (it is sent again after a restart), and commits what is still to be written. Run
+ * the loop afterwards, before the store is closed. */
+void sw_outbox_free(sw_outbox *outbox);
+
+/* Copies everything. The idempotency key is made here (UUID) and stays the same over retries and restarts. */
+void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const char *fingerprint,
+                   const char *content_type, const char *body, size_t len);
+/* Sends what may be sent now: rows that are due, of batches whose commit has ended. The outbox does so by
+ * itself when a commit ends and when time comes; this is for who moves the clock. */
+void sw_outbox_committed(sw_outbox *outbox);
+/* Stop starting attempts; `done` (perhaps from inside this call) when nothing is in flight and what became of
+ * the rows was committed, or could not be. For the graceful stop. */
+void sw_outbox_drain(sw_outbox *outbox, void (*done)(void *arg), void *arg);
+size_t sw_outbox_depth(const sw_outbox *outbox); /* rows not delivered, without dead letters */
+size_t sw_outbox_dead(const sw_outbox *outbox);
+int64_t sw_outbox_oldest_age_ms(const sw_outbox *outbox);
+
+/* The signature header's value: "t=UNIXSECONDS,v1=HEX" where HEX is HMAC-SHA-256 over "UNIXSECONDS.BODY". */
+void sw_webhook_signature(const char *secret, size_t secret_len, int64_t unix_s, const void *body, size_t len,
+                          sw_buf *out);
+/* Exponential backoff with full jitter: uniform in [0, min(max, min_ms * 2^attempt)]. `random` in [0, 1). */
+int64_t sw_backoff_ms(int attempt, int64_t min_ms, int64_t max_ms, double random);
+
+#endif

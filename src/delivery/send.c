@@ -1,0 +1,243 @@
+/* Which row is sent when, and what its answer means. */
+#include <stdio.h>
+#include <string.h>
+
+#include "delivery/outbox_internal.h"
+#include "net/url.h"
+#include "telemetry/log.h"
+
+#define AWAY_AFTER 3            /* attempts in a row without an answer */
+#define AWAY_PAUSE_MAX_MS 30000 /* between attempts while the receiver is away */
+
+int64_t sw_backoff_ms(int attempt, int64_t min_ms, int64_t max_ms, double random) {
+    int64_t limit = min_ms;
+    for (int i = 0; i < attempt && limit < max_ms; i++) {
+        limit = limit > INT64_MAX / 2 ? max_ms : limit * 2;
+    }
+    limit = limit < max_ms ? limit : max_ms;
+    return (int64_t)(random * ((double)limit + 1));
+}
+
+double sw_outbox_random(void) {
+    uint64_t bits = 0;
+    sw_random_bytes(&bits, sizeof bits);
+    return (double)(bits >> 11) * 0x1p-53;
+}
+
+static int64_t pause_ms(const sw_outbox *outbox, int attempt, int64_t max_ms) {
+    return sw_backoff_ms(attempt, outbox->options.backoff_min_ms, max_ms, outbox->random());
+}
+
+void sw_outbox_show(sw_outbox *outbox) {
+    const char *name = outbox->options.name;
+    sw_metric_set(outbox->m.depth, (double)sw_outbox_depth(outbox), name);
+    sw_metric_set(outbox->m.dead, (double)outbox->dead, name);
+}
+
+/* ---- the log: a failure when its kind changes, and the recovery; the rest is counted ---- */
+
+static void log_failure(sw_outbox *outbox, const sw_attempt_result *result) {
+    outbox->failures++;
+    if (sw_streq(outbox->failing, result->reason)) {
+        return;
+    }
+    /* The path of a webhook is often its secret: only the host is logged. */
+    char *host = outbox->options.url != NULL ? sw_url_host(outbox->options.url) : NULL;
+    bool refused = result->verdict == SW_ATTEMPT_REFUSED;
+    sw_log(refused ? SW_LOG_ERROR : SW_LOG_WARN,
+           refused ? "notification refused, it is kept as a dead letter"
+                   : "notification not delivered, trying again",
+           "receiver", outbox->options.name, "host", host, "reason", result->message, "failures",
+           sw_log_int((int64_t)outbox->failures), NULL);
+    free(host);
+    free(outbox->failing);
+    outbox->failing = xstrdup(result->reason);
+}
+
+static void log_success(sw_outbox *outbox) {
+    if (outbox->failing != NULL) {
+        sw_log(SW_LOG_INFO, "notifications are delivered again", "receiver", outbox->options.name, "failures",
+               sw_log_int((int64_t)outbox->failures), NULL);
+        free(outbox->failing);
+        outbox->failing = NULL;
+        outbox->failures = 0;
+        outbox->gave_up = false;
+    }
+}
+
+/* ---- what an attempt means for its row ---- */
+
+/* Writes what has become of the row, and forgets it when it is settled. Nothing is written of a row that the
+ * store does not have yet. */
+void sw_outbox_record(sw_outbox *outbox, sw_entry *entry) {
+    if (!entry->stored) {
+        return;
+    }
+    bool settled = entry->state == SW_ENTRY_SETTLED;
+    if (!settled || entry->row.dead) {
+        sw_records_update(outbox, &entry->row);
+    } else {
+        sw_records_delete(outbox, entry->row.id);
+    }
+    if (settled) {
+        sw_queue_remove(&outbox->queue, entry);
+    }
+}
+
+static void leave(sw_outbox *outbox, sw_entry *entry) {
+    sw_queue_leave_lane(&outbox->queue, entry);
+    entry->state = SW_ENTRY_SETTLED;
+    sw_outbox_record(outbox, entry);
+}
+
+static void delivered(sw_outbox *outbox, sw_entry *entry) {
+    log_success(outbox);
+    sw_metric_add(outbox->m.deliveries, 1, outbox->options.name, "delivered");
+    leave(outbox, entry);
+}
+
+static void set_error(sw_entry *entry, const char *message) {
+    free(entry->row.last_error);
+    entry->row.last_error = xstrdup(message);
+    entry->row.attempts++;
+}
+
+static void died(sw_outbox *outbox, sw_entry *entry, const char *message) {
+    sw_metric_add(outbox->m.deliveries, 1, outbox->options.name, "dead");
+    set_error(entry, message);
+    entry->row.dead = true;
+    leave(outbox, entry);
+    if (++outbox->dead > SW_OUTBOX_MAX_DEAD) {
+        sw_records_trim_dead(outbox);
+        outbox->dead = SW_OUTBOX_MAX_DEAD;
+    }
+}
+
+static void retry_later(sw_outbox *outbox, sw_entry *entry, const sw_attempt_result *result) {
+    const sw_receiver_options *options = &outbox->options;
+    int64_t pause = pause_ms(outbox, entry->row.attempts, options->backoff_max_ms);
+    if (result->retry_after_ms > pause) {
+        pause = result->retry_after_ms;
+    }
+    sw_metric_add(outbox->m.deliveries, 1, options->name, "retried");
+    set_error(entry, result->message);
+    entry->row.next_attempt_ns = sw_wall_ns(outbox->clock) + pause * SW_NS_PER_MS;
+    entry->due_mono_ns = sw_mono_ns(outbox->clock) + pause * SW_NS_PER_MS;
+    entry->state = SW_ENTRY_READY;
+    sw_queue_update(&outbox->queue, entry);
+    sw_outbox_record(outbox, entry);
+}
+
+static bool is_too_old(const sw_outbox *outbox, const sw_entry *entry) {
+    int64_t age_ns = sw_mono_ns(outbox->clock) - entry->created_mono_ns;
+    return age_ns / SW_NS_PER_MS >= outbox->options.max_age_ms;
+}
+
+static void give_up(sw_outbox *outbox, sw_entry *entry, const sw_attempt_result *result) {
+    char *message =
+        xasprintf("given up after %d attempts, the last: %s", entry->row.attempts + 1, result->message);
+    if (!outbox->gave_up) {
+        outbox->gave_up = true;
+        sw_log(SW_LOG_ERROR, "notification too old, it is kept as a dead letter", "receiver",
+               outbox->options.name, "fingerprint", entry->row.fingerprint, "reason", message, NULL);
+    }
+    died(outbox, entry, message);
+    free(message);
+}
+
+static void failed(sw_outbox *outbox, sw_entry *entry, const sw_attempt_result *result) {
+    log_failure(outbox, result);
+    if (result->verdict == SW_ATTEMPT_REFUSED) {
+        died(outbox, entry, result->message);
+    } else if (is_too_old(outbox, entry)) {
+        give_up(outbox, entry, result);
+    } else {
+        retry_later(outbox, entry, result);
+    }
+}
+
+/* Whether anybody is there decides how many attempts are made at once. */
+static void note_answer(sw_outbox *outbox, bool answered) {
+    if (answered) {
+        outbox->unanswered = 0;
+        outbox->gate_mono_ns = 0;
+        return;
+    }
+    if (++outbox->unanswered >= AWAY_AFTER) {
+        int64_t max = outbox->options.backoff_max_ms;
+        max = max < AWAY_PAUSE_MAX_MS ? max : AWAY_PAUSE_MAX_MS;
+        int64_t pause = pause_ms(outbox, outbox->unanswered - AWAY_AFTER, max);
+        outbox->gate_mono_ns = sw_mono_ns(outbox->clock) + pause * SW_NS_PER_MS;
+    }
+}
+
+static void settle(sw_outbox *outbox, sw_entry *entry, const sw_attempt_result *result) {
+    double ms = (double)(sw_mono_ns(outbox->clock) - entry->started_mono_ns) / SW_NS_PER_MS;
+    sw_metric_observe(outbox->m.duration, ms, outbox->options.name);
+    outbox->in_flight--;
+    entry->attempt = NULL;
+    note_answer(outbox, result->answered);
+    if (result->verdict == SW_ATTEMPT_DELIVERED) {
+        delivered(outbox, entry);
+    } else {
+        failed(outbox, entry, result);
+    }
+}
+
+static void attempt_done(const sw_attempt_result *result, void *arg) {
+    sw_entry *entry = arg;
+    sw_outbox *outbox = entry->outbox;
+    settle(outbox, entry, result);
+    sw_outbox_load_more(outbox);
+    sw_outbox_pump(outbox);
+    sw_outbox_check_drained(outbox);
+}
+
+/* ---- starting ---- */
+
+static bool to_stdout(const sw_outbox *outbox) {
+    return outbox->options.url == NULL || outbox->options.url[0] == '\0';
+}
+
+static size_t most_in_flight(const sw_outbox *outbox) {
+    bool one = outbox->unanswered >= AWAY_AFTER || to_stdout(outbox); /* lines stay whole, and in order */
+    return one ? 1 : outbox->options.max_in_flight;
+}
+
+static void start(sw_outbox *outbox, sw_entry *entry) {
+    entry->state = SW_ENTRY_IN_FLIGHT;
+    entry->started_mono_ns = sw_mono_ns(outbox->clock);
+    sw_queue_update(&outbox->queue, entry);
+    outbox->in_flight++;
+    entry->attempt = to_stdout(outbox)
+                         ? sw_stdout_start(outbox->loop, &entry->row, attempt_done, entry)
+                         : sw_webhook_start(outbox->http, outbox->secrets, &outbox->options, &entry->row,
+                                            sw_wall_ns(outbox->clock), attempt_done, entry);
+}
+
+static void on_due(uv_timer_t *timer) {
+    sw_outbox_pump(timer->data);
+}
+
+static void arm(sw_outbox *outbox, int64_t at_mono_ns) {
+    int64_t wait_ns = at_mono_ns - sw_mono_ns(outbox->clock);
+    uint64_t ms = wait_ns > 0 ? (uint64_t)((wait_ns + SW_NS_PER_MS - 1) / SW_NS_PER_MS) : 0;
+    uv_timer_start(&outbox->due_timer, on_due, ms, 0);
+}
+
+void sw_outbox_pump(sw_outbox *outbox) {
+    uv_timer_stop(&outbox->due_timer);
+    while (!outbox->draining && outbox->in_flight < most_in_flight(outbox)) {
+        sw_entry *entry = sw_queue_first_due(&outbox->queue);
+        if (entry == NULL) {
+            break;
+        }
+        int64_t due = entry->due_mono_ns > outbox->gate_mono_ns ? entry->due_mono_ns : outbox->gate_mono_ns;
+        if (due > sw_mono_ns(outbox->clock)) {
+            arm(outbox, due);
+            break;
+        }
+        start(outbox, entry);
+    }
+    sw_outbox_show(outbox);
+}

@@ -1,0 +1,69 @@
+/* What the agent may read of detectors. */
+#include "detectors/internal.h"
+
+#include <string.h>
+
+void sw_detectors_on_change(sw_detectors *detectors, void (*changed)(void *arg), void *arg) {
+    detectors->changed = changed;
+    detectors->changed_arg = arg;
+}
+
+sw_wants sw_detectors_wants(const sw_detectors *detectors) {
+    sw_wants joined = {.min_duration_ms = -1};
+    for (size_t i = 0; i < detectors->n_running; i++) {
+        const sw_wants *wants = &detectors->running[i]->running->wants;
+        if (wants->min_duration_ms >= 0 &&
+            (joined.min_duration_ms < 0 || wants->min_duration_ms < joined.min_duration_ms)) {
+            joined.min_duration_ms = wants->min_duration_ms;
+        }
+        joined.errors = joined.errors || wants->errors;
+        joined.series = joined.series || wants->series;
+    }
+    return joined;
+}
+
+size_t sw_detectors_count(const sw_detectors *detectors) {
+    return detectors->n_running;
+}
+
+sw_detector *sw_detectors_at(const sw_detectors *detectors, size_t i) {
+    return detectors->running[i];
+}
+
+bool sw_detectors_has(const sw_detectors *detectors, const char *name) {
+    for (size_t i = 0; i < detectors->n_all; i++) {
+        if (sw_streq(detectors->all[i]->name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *sw_detector_name(const sw_detector *detector) {
+    return detector->name;
+}
+
+const char *sw_detector_hash(const sw_detector *detector) {
+    return detector->running != NULL ? detector->running->hash : "";
+}
+
+sw_wants sw_detector_wants(const sw_detector *detector) {
+    return detector->running != NULL ? detector->running->wants : (sw_wants){.min_duration_ms = -1};
+}
+
+double sw_detector_every_s(const sw_detector *detector) {
+    bool own = detector->running != NULL && detector->running->every_s > 0;
+    return own ? detector->running->every_s : detector->owner->options.interval_s;
+}
+
+bool sw_detector_wants_revisions(const sw_detector *detector) {
+    return detector->running != NULL && detector->running->revisions;
+}
+
+bool sw_detector_ready(const sw_detector *detector) {
+    return !detector->removed && detector->running != NULL && !sw_detector_paused(detector);
+}
+
+const char *sw_detector_last_error(const sw_detector *detector) {
+    return detector->last_error != NULL ? detector->last_error : "";
+}

@@ -1,0 +1,53 @@
+/*
+ * The HTTP server: libmicrohttpd with its epoll descriptor inside the libuv loop (no threads).
+ *
+ * Routes are matched by method and exact path, or by prefix when the path ends in '/'; the first match in
+ * order of adding wins. HEAD is answered as GET without a body. Unknown paths get 404, known paths with
+ * another method 405 with Allow, bodies over the limit 413, all as JSON {"error": "…"}. A handler answers at
+ * once with sw_http_reply(); or keeps the request (sw_http_defer()) and answers later; if the client goes
+ * away first, the reply is dropped. What was deferred must be answered once in any case, even after the
+ * server was freed: that is what frees the exchange. A handler must not free the server.
+ *
+ * A connection is closed after idle_timeout_s without a byte, or when one request takes more than twice that.
+ */
+#ifndef SW_NET_HTTP_SERVER_H
+#define SW_NET_HTTP_SERVER_H
+
+#include <uv.h>
+
+#include "base/base.h"
+
+typedef struct sw_http_server sw_http_server;
+typedef struct sw_http_exchange sw_http_exchange;
+
+typedef struct sw_http_server_options {
+    const char *address;      /* "127.0.0.1:9464", "[::1]:9464", ":9464" (all), port 0 = any free one */
+    size_t max_body;          /* bytes; 0 = 1 MiB */
+    unsigned max_connections; /* 0 = 128 */
+    unsigned idle_timeout_s;  /* 0 = 30 */
+} sw_http_server_options;
+
+/* NULL on failure, with *error (caller frees) saying what and why. */
+sw_http_server *sw_http_server_new(uv_loop_t *loop, const sw_http_server_options *options, char **error);
+void sw_http_server_free(sw_http_server *server);
+int sw_http_server_port(const sw_http_server *server);
+
+typedef void (*sw_http_handler)(sw_http_exchange *exchange, void *arg);
+void sw_http_server_route(sw_http_server *server, const char *method, const char *path,
+                          sw_http_handler handler, void *arg);
+
+const char *sw_http_path(const sw_http_exchange *exchange);
+const char *sw_http_method(const sw_http_exchange *exchange);
+const char *sw_http_query(const sw_http_exchange *exchange, const char *name);  /* NULL when absent */
+const char *sw_http_header(const sw_http_exchange *exchange, const char *name); /* NULL when absent */
+const char *sw_http_body(const sw_http_exchange *exchange, size_t *len);
+bool sw_http_from_loopback(const sw_http_exchange *exchange);
+
+/* Copies `body`. Each exchange is answered exactly once. */
+void sw_http_reply(sw_http_exchange *exchange, int status, const char *content_type, const void *body,
+                   size_t len);
+void sw_http_reply_header(sw_http_exchange *exchange, const char *name,
+                          const char *value); /* before sw_http_reply */
+void sw_http_defer(sw_http_exchange *exchange);
+
+#endif
