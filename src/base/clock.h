@@ -22,5 +22,8 @@ int64_t sw_mono_ns(const sw_clock *clock);
 
 /* "2026-03-01T10:00:00.123Z" (24 characters and a NUL). */
 void sw_format_rfc3339(int64_t wall_ns, char out[32]);
+/* The other way: date, time, optional fraction, and Z or an offset. 0, or -1 when it is none or its year is
+ * not from 1970 to 2261; digits of the fraction after the ninth are dropped. */
+int sw_parse_rfc3339(const char *text, int64_t *wall_ns);
 
 #endif

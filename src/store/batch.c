@@ -36,6 +36,8 @@ static const struct {
         {"DELETE FROM outbox WHERE dead = 1 AND receiver = ?1 AND id <= (SELECT id FROM outbox"
          " WHERE dead = 1 AND receiver = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
          "si"},
+    [SW_OP_PUT_SILENCE] = {"INSERT OR REPLACE INTO silence (id, state) VALUES (?, CAST(? AS TEXT))", "sb"},
+    [SW_OP_DELETE_SILENCE] = {"DELETE FROM silence WHERE id = ?", "s"},
 };
 
 sw_store_batch *sw_store_batch_new(sw_store *store) {
@@ -163,6 +165,14 @@ void sw_batch_delete_outbox(sw_store_batch *batch, int64_t id) {
 
 void sw_batch_trim_dead(sw_store_batch *batch, const char *receiver, int64_t keep) {
     add(batch, SW_OP_TRIM_DEAD, receiver, keep);
+}
+
+void sw_batch_put_silence(sw_store_batch *batch, const char *id, const char *json, size_t len) {
+    add(batch, SW_OP_PUT_SILENCE, id, json, len);
+}
+
+void sw_batch_delete_silence(sw_store_batch *batch, const char *id) {
+    add(batch, SW_OP_DELETE_SILENCE, id);
 }
 
 static sqlite3_stmt *statement_for(sw_store *store, sw_op op) {

@@ -99,6 +99,16 @@ int sw_store_each_counter(sw_store *store,
     return end(store, s);
 }
 
+int sw_store_each_silence(sw_store *store,
+                          void (*each)(const char *id, const char *json, size_t len, void *arg), void *arg) {
+    sqlite3_stmt *s = query(store, "SELECT id, state FROM silence ORDER BY id");
+    while (next(s)) {
+        const char *json = text(s, 1);
+        each(text(s, 0), json, (size_t)sqlite3_column_bytes(s, 1), arg);
+    }
+    return end(store, s);
+}
+
 #define OUTBOX_COLUMNS                                                                                       \
     "id, receiver, fingerprint, idempotency_key, content_type, body, created_ns, next_attempt_ns, "          \
     "attempts, "                                                                                             \

@@ -33,6 +33,7 @@ static const char *const migrations[] = {
     " body BLOB NOT NULL, created_ns INTEGER NOT NULL, next_attempt_ns INTEGER NOT NULL,"
     " attempts INTEGER NOT NULL, dead INTEGER NOT NULL, last_error TEXT NOT NULL);"
     "CREATE INDEX outbox_dead ON outbox (receiver, id) WHERE dead = 1;",
+    "CREATE TABLE silence (id TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;",
 };
 
 /* A damaged database of this size or less is noticed at once; in a larger one when the damage is read. */

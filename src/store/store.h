@@ -70,6 +70,8 @@ int sw_store_each_source(sw_store *store,
 int sw_store_each_counter(sw_store *store,
                           void (*each)(const char *name, const char *label, double value, void *arg),
                           void *arg);
+int sw_store_each_silence(sw_store *store,
+                          void (*each)(const char *id, const char *json, size_t len, void *arg), void *arg);
 int sw_store_each_outbox(sw_store *store, void (*each)(const sw_outbox_row *row, void *arg),
                          void *arg);              /* by id */
 int64_t sw_store_next_outbox_id(sw_store *store); /* hands out ids in memory: unique over restarts */
@@ -85,6 +87,8 @@ void sw_store_batch_free(sw_store_batch *batch); /* only when it is not committe
 bool sw_store_batch_empty(const sw_store_batch *batch);
 void sw_batch_put_alert(sw_store_batch *batch, const char *fingerprint, const char *json, size_t len);
 void sw_batch_delete_alert(sw_store_batch *batch, const char *fingerprint);
+void sw_batch_put_silence(sw_store_batch *batch, const char *id, const char *json, size_t len);
+void sw_batch_delete_silence(sw_store_batch *batch, const char *id);
 void sw_batch_put_reported(sw_store_batch *batch, const char *type, const char *trace_id, int64_t at_ns);
 void sw_batch_expire_reported(sw_store_batch *batch, int64_t before_ns);
 void sw_batch_put_judged(sw_store_batch *batch, const char *detector, const char *trace_id, uint64_t digest,

@@ -60,12 +60,56 @@ static void times_before_1970_are_printed(void **state) {
     assert_rfc3339(-SW_NS_PER_S, "1969-12-31T23:59:59.000Z");
 }
 
+static void rfc3339_is_read_with_fractions_and_offsets(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ns;
+    } cases[] = {
+        {"1970-01-01T00:00:00Z", 0},
+        {"2026-03-01T10:00:00.123456789Z", INT64_C(1772359200123456789)},
+        {"2026-03-01T12:30:00+02:30", INT64_C(1772359200) * SW_NS_PER_S},
+        {"2026-03-01t05:00:00.5-05:00", INT64_C(1772359200500000000)},
+        {"2024-02-29T00:00:00.0000000009Z", INT64_C(1709164800) * SW_NS_PER_S},
+    };
+    for (size_t i = 0; i < SW_ARRAY_LEN(cases); i++) {
+        int64_t ns = -1;
+        assert_int_equal(sw_parse_rfc3339(cases[i].text, &ns), 0);
+        assert_int_equal(ns, cases[i].ns);
+    }
+}
+
+static void what_is_no_rfc3339_is_refused(void **state) {
+    (void)state;
+    static const char *const cases[] = {
+        "",
+        "now",
+        "2026-03-01",
+        "2026-03-01T10:00Z",
+        "2026-03-01T10:00:00",
+        "2026-03-01T10:00:00.Z",
+        "2026-02-29T10:00:00Z",
+        "2026-13-01T10:00:00Z",
+        "2026-03-01T24:00:00Z",
+        "0001-01-01T00:00:00Z",
+        "2262-01-01T00:00:00Z",
+        "2026-03-01T10:00:00+2:00",
+        "2026-03-01T10:00:00Zjunk",
+    };
+    for (size_t i = 0; i < SW_ARRAY_LEN(cases); i++) {
+        int64_t ns = 0;
+        assert_int_equal(sw_parse_rfc3339(cases[i], &ns), -1);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_clock_asks_its_own_functions),
         cmocka_unit_test(the_system_clock_reads_the_kernel),
         cmocka_unit_test(times_are_printed_with_milliseconds_in_utc),
         cmocka_unit_test(times_before_1970_are_printed),
+        cmocka_unit_test(rfc3339_is_read_with_fractions_and_offsets),
+        cmocka_unit_test(what_is_no_rfc3339_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,6 +46,18 @@ static void a_later_put_replaces_and_a_delete_removes(void **state) {
     assert_stored(f, sw_store_each_source, collect_source, "tempo:1-9;");
 }
 
+static void silences_are_put_and_deleted(void **state) {
+    struct fixture *f = *state;
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    sw_batch_put_silence(batch, "one", "1", 1);
+    sw_batch_put_silence(batch, "two", "1", 1);
+    sw_batch_put_silence(batch, "two", "2", 1);
+    sw_batch_delete_silence(batch, "one");
+    assert_int_equal(commit(f, batch), 0);
+    reopen_store(f);
+    assert_stored(f, sw_store_each_silence, collect_alert, "two=2;");
+}
+
 static void old_traces_expire(void **state) {
     struct fixture *f = *state;
     sw_store_batch *batch = sw_store_batch_new(f->store);
@@ -361,23 +373,42 @@ static void a_damaged_database_is_set_aside(void **state) {
     }
 }
 
-static void a_newer_schema_is_refused_and_kept(void **state) {
-    struct fixture *f = *state;
-    close_store(f);
+#define NEWEST_SCHEMA "2"
+
+static void run_sql(struct fixture *f, const char *sql) {
     char *path = xasprintf("%s/spanwatch.db", f->folder);
     sqlite3 *db = NULL;
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 9999", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
+    free(path);
+}
+
+static void a_database_of_the_first_schema_is_upgraded_and_kept(void **state) {
+    struct fixture *f = *state;
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    sw_batch_put_alert(batch, "a", "1", 1);
+    assert_int_equal(commit(f, batch), 0);
+    close_store(f);
+    run_sql(f, "DROP TABLE silence; PRAGMA user_version = 1");
+    open_store(f);
+    batch = sw_store_batch_new(f->store);
+    sw_batch_put_silence(batch, "one", "1", 1);
+    assert_int_equal(commit(f, batch), 0);
+    assert_stored(f, sw_store_each_alert, collect_alert, "a=1;");
+    assert_stored(f, sw_store_each_silence, collect_alert, "one=1;");
+}
+
+static void a_newer_schema_is_refused_and_kept(void **state) {
+    struct fixture *f = *state;
+    close_store(f);
+    run_sql(f, "PRAGMA user_version = 9999");
     char *warning = NULL, *error = NULL;
     assert_null(sw_store_open(&f->loop, f->folder, &warning, &error));
     assert_non_null(strstr(error, "newer spanwatch"));
     assert_null(warning);
     free(error);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-    free(path);
+    run_sql(f, "PRAGMA user_version = " NEWEST_SCHEMA);
     open_store(f);
 }
 
@@ -462,6 +493,8 @@ int main(void) {
         STORE_TEST(a_folder_that_cannot_be_is_an_error_with_its_reason),
         STORE_TEST(a_damaged_database_is_set_aside),
         STORE_TEST(a_newer_schema_is_refused_and_kept),
+        STORE_TEST(a_database_of_the_first_schema_is_upgraded_and_kept),
+        STORE_TEST(silences_are_put_and_deleted),
         STORE_TEST(a_full_disk_leaves_nothing_of_a_batch_and_gives_it_back),
         STORE_TEST(a_database_that_somebody_holds_is_an_error_that_passes),
     };
