@@ -6,7 +6,8 @@
 
 #include "base/buf.h"
 
-/* Compiled so that it matches whole texts; to be given to regfree() and free(). NULL with *why (caller frees). */
+/* Compiled so that it matches whole texts; to be given to regfree() and free(). NULL with *why (caller
+ * frees). */
 regex_t *sw_matcher_regex(const char *text, char **why);
 
 #endif

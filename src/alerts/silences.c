@@ -245,9 +245,8 @@ static void note_firing(const sw_alert *alert, void *arg) {
     struct sweep *sweep = arg;
     for (size_t i = 0; alert->state == SW_ALERT_FIRING && i < sweep->silences->n; i++) {
         const sw_silence *silence = sweep->silences->items[i];
-        sweep->firing[i] =
-            sweep->firing[i] || (waits_for_resolve(silence, sweep->now_ns) &&
-                                 sw_matchers_match_alert(&silence->matchers, alert));
+        sweep->firing[i] = sweep->firing[i] || (waits_for_resolve(silence, sweep->now_ns) &&
+                                                sw_matchers_match_alert(&silence->matchers, alert));
     }
 }
 

@@ -1,4 +1,5 @@
-/* A list of matchers that is read can be written, read again and used; nothing takes memory or time for ever. */
+/* A list of matchers that is read can be written, read again and used; nothing takes memory or time for ever.
+ */
 #include <stdlib.h>
 #include <string.h>
 

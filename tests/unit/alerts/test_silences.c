@@ -74,8 +74,7 @@ static sw_silence_result set(struct book *b, const char *id, const char *text, i
     char *why = NULL;
     assert_int_equal(sw_matchers_parse(&wanted.matchers, text, &why), 0);
     sw_silences_sink sink = sink_of(b);
-    sw_silence_result result =
-        sw_silences_set(b->silences, &wanted, (T0 + now_s) * S, &sink, b->id, &b->why);
+    sw_silence_result result = sw_silences_set(b->silences, &wanted, (T0 + now_s) * S, &sink, b->id, &b->why);
     sw_matchers_release(&wanted.matchers);
     assert_int_equal(result == SW_SILENCE_OK, b->why == NULL);
     return result;
