@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is copied as it is. ends_at_ns is missing: what has resolved is not kept. */
+/* What is copied as it is. */
 #define SCALARS(X)                                                                                           \
     X(double, value)                                                                                         \
     X(double, threshold)                                                                                     \
@@ -15,6 +15,7 @@
     X(int64_t, starts_at_ns)                                                                                 \
     X(int64_t, fired_at_ns)                                                                                  \
     X(int64_t, last_seen_ns)                                                                                 \
+    X(int64_t, ends_at_ns)                                                                                   \
     X(int64_t, last_notified_ns)                                                                             \
     X(double, for_s)                                                                                         \
     X(double, keep_firing_s)                                                                                 \

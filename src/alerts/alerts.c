@@ -33,7 +33,8 @@ struct round {
     int64_t now_ns;
     const sw_alerts_sink *sink;
     sw_groups groups;
-    size_t n_new; /* groups that will be new alerts */
+    size_t n_new;  /* groups that will be new alerts */
+    bool withheld; /* what the alert at hand has to say is */
 };
 
 /* ---- time ---- */
@@ -109,7 +110,8 @@ static uint32_t detector_number(sw_alerts *alerts, const char *detector) {
 }
 
 void sw_alerts_restore(sw_alerts *alerts, const sw_alert *alert) {
-    if (alert->state == SW_ALERT_RESOLVED) {
+    bool owes = alert->last_notified_ns != 0;
+    if (alert->state == SW_ALERT_RESOLVED && !owes) {
         return;
     }
     uint64_t number = strtoull(alert->fingerprint, NULL, 16);
@@ -121,6 +123,9 @@ void sw_alerts_restore(sw_alerts *alerts, const sw_alert *alert) {
     size_t index = sw_alert_table_put(&alerts->table, number, alert);
     alerts->table.items[index].detector = detector_number(alerts, alert->detector);
     alerts->table.items[index].due_ns = INT64_MIN;
+    /* What had to be told when the agent ended was withheld. */
+    alerts->table.items[index].withheld =
+        alert->state == SW_ALERT_RESOLVED || !owes || alert->severity > alert->told_severity;
 }
 
 void sw_alerts_restore_reported(sw_alerts *alerts, const char *type, const char *trace_id, int64_t at_ns) {
@@ -318,14 +323,22 @@ static bool is_per_trace(const sw_alert *alert) {
     return sw_alert_label(alert, "trace_id") != NULL;
 }
 
-static void tell(struct round *round, sw_alert *alert, sw_notice notice) {
-    round->sink->notify(alert, notice, round->sink->arg);
+/* False when it is withheld: then nothing has been told, and the alert is asked again. `again`: it was
+ * before. */
+static bool tell(struct round *round, sw_alert *alert, sw_notice notice, bool again) {
+    const sw_alerts_sink *sink = round->sink;
+    round->withheld = sink->withheld != NULL && sink->withheld(alert, notice, again, sink->arg);
+    if (round->withheld) {
+        return false;
+    }
+    sink->notify(alert, notice, sink->arg);
     for (size_t i = 0; i < alert->n_evidence; i++) {
         alert->evidence[i].notified = true;
     }
     alert->n_untold = 0;
     alert->last_notified_ns = round->now_ns;
     alert->told_severity = alert->severity;
+    return true;
 }
 
 /* Stamps of a future that the clock has left. */
@@ -345,18 +358,35 @@ static bool repeat_is_due(const struct round *round, const sw_alert *alert) {
     return elapsed(alert->last_notified_ns, round->now_ns) >= round->alerts->options.repeat_interval_ns;
 }
 
-static void advance_seen(struct round *round, sw_alert *alert) {
+/* Whether the alert has something to say, and what. */
+static bool has_notice(const struct round *round, const sw_alert *alert, sw_notice *notice) {
     bool per_trace = is_per_trace(alert);
-    if (alert->state == SW_ALERT_PENDING) {
-        if (per_trace || elapsed(alert->starts_at_ns, round->now_ns) >= seconds_to_ns(alert->for_s)) {
-            alert->state = SW_ALERT_FIRING;
-            alert->fired_at_ns = round->now_ns;
-            tell(round, alert, SW_NOTICE_FIRING);
-        }
-    } else if (!per_trace && alert->severity > alert->told_severity) {
-        tell(round, alert, SW_NOTICE_FIRING);
-    } else if (!per_trace && repeat_is_due(round, alert)) {
-        tell(round, alert, SW_NOTICE_REPEAT);
+    if (alert->state == SW_ALERT_RESOLVED) {
+        *notice = SW_NOTICE_RESOLVED;
+        return true;
+    }
+    if (alert->state != SW_ALERT_FIRING) {
+        return false;
+    }
+    bool risen = !per_trace && alert->severity > alert->told_severity;
+    *notice = alert->last_notified_ns == 0 || risen ? SW_NOTICE_FIRING : SW_NOTICE_REPEAT;
+    return *notice == SW_NOTICE_FIRING || (!per_trace && repeat_is_due(round, alert));
+}
+
+/* What comes back while its resolved notice is withheld goes on: nobody was told that it had ended. */
+static void advance_seen(struct round *round, sw_alert *alert, bool withheld) {
+    bool begins = alert->state == SW_ALERT_PENDING;
+    if (alert->state == SW_ALERT_RESOLVED) {
+        alert->state = SW_ALERT_FIRING;
+        alert->ends_at_ns = 0;
+    } else if (begins && (is_per_trace(alert) ||
+                          elapsed(alert->starts_at_ns, round->now_ns) >= seconds_to_ns(alert->for_s))) {
+        alert->state = SW_ALERT_FIRING;
+        alert->fired_at_ns = round->now_ns;
+    }
+    sw_notice notice;
+    if (has_notice(round, alert, &notice)) {
+        tell(round, alert, notice, withheld && !begins);
     }
 }
 
@@ -364,6 +394,9 @@ static void advance_seen(struct round *round, sw_alert *alert) {
 static int64_t due(const struct round *round, const sw_alert *alert) {
     if (alert->state == SW_ALERT_PENDING) {
         return INT64_MIN;
+    }
+    if (alert->state == SW_ALERT_RESOLVED) {
+        return INT64_MAX;
     }
     int64_t end = add_saturated(alert->last_seen_ns, seconds_to_ns(alert->keep_firing_s));
     int64_t repeat = add_saturated(alert->last_notified_ns, round->alerts->options.repeat_interval_ns);
@@ -378,6 +411,7 @@ static void keep(struct round *round, uint64_t fingerprint, const sw_alert *aler
     item->due_ns = due_ns;
     item->detector = round->detector_number;
     item->seen = round->alerts->evaluation;
+    item->withheld = round->withheld;
 }
 
 static void evaluate(struct round *round, const sw_group *group) {
@@ -385,6 +419,8 @@ static void evaluate(struct round *round, const sw_group *group) {
     size_t index = sw_alert_table_find(table, group->number);
     bool is_new = index == SW_ALERT_NONE;
     sw_alert *alert = NULL;
+    bool withheld = !is_new && table->items[index].withheld;
+    round->withheld = false;
     if (is_new) {
         alert = sw_alert_table_new_view(table, group->labels, group->n_labels);
         memcpy(alert->fingerprint, group->fingerprint, sizeof alert->fingerprint);
@@ -399,34 +435,53 @@ static void evaluate(struct round *round, const sw_group *group) {
     take_place(alert, group, is_new);
     add_evidence(round, alert, group);
     alert->last_seen_ns = round->now_ns;
-    advance_seen(round, alert);
+    advance_seen(round, alert, withheld);
     keep(round, group->number, alert);
 }
 
 /* ---- what was not found ---- */
 
+static void forget(struct round *round, size_t index, const sw_alert *alert) {
+    round->sink->removed(alert->fingerprint, round->sink->arg);
+    sw_alert_table_remove(&round->alerts->table, index);
+}
+
+/* True when it is gone. What was told as firing stays until its end can be told. */
+static bool end(struct round *round, size_t index, sw_alert *alert) {
+    uint64_t fingerprint = round->alerts->table.items[index].fingerprint;
+    bool told = alert->state == SW_ALERT_FIRING && alert->last_notified_ns != 0;
+    if (told && !is_per_trace(alert)) {
+        alert->state = SW_ALERT_RESOLVED;
+        alert->ends_at_ns = round->now_ns;
+        if (!tell(round, alert, SW_NOTICE_RESOLVED, false)) {
+            keep(round, fingerprint, alert);
+            return false;
+        }
+    }
+    forget(round, index, alert);
+    return true;
+}
+
 /* True when the alert is gone: another one has its index now. */
 static bool advance_absent(struct round *round, size_t index) {
     sw_alert_table *table = &round->alerts->table;
     uint64_t fingerprint = table->items[index].fingerprint;
+    bool withheld = round->withheld = table->items[index].withheld;
     sw_alert *alert = sw_alert_table_view(table, index);
+    if (alert->state == SW_ALERT_RESOLVED) {
+        table->items[index].due_ns = INT64_MAX;
+        return false;
+    }
     sw_alert before = *alert;
     pull_back(alert, round->now_ns);
-    bool per_trace = is_per_trace(alert);
     bool kept = elapsed(alert->last_seen_ns, round->now_ns) < seconds_to_ns(alert->keep_firing_s);
     bool pending = alert->state == SW_ALERT_PENDING;
     if (round->known && (pending || !kept)) {
-        if (!pending && !per_trace) {
-            alert->state = SW_ALERT_RESOLVED;
-            alert->ends_at_ns = round->now_ns;
-            tell(round, alert, SW_NOTICE_RESOLVED);
-        }
-        round->sink->removed(alert->fingerprint, round->sink->arg);
-        sw_alert_table_remove(table, index);
-        return true;
+        return end(round, index, alert);
     }
-    if (!pending && !per_trace && kept && repeat_is_due(round, alert)) {
-        tell(round, alert, SW_NOTICE_REPEAT);
+    sw_notice notice;
+    if (kept && has_notice(round, alert, &notice)) {
+        tell(round, alert, notice, withheld);
     }
     bool changed = before.last_seen_ns != alert->last_seen_ns ||
                    before.last_notified_ns != alert->last_notified_ns ||
@@ -435,6 +490,7 @@ static bool advance_absent(struct round *round, size_t index) {
         keep(round, fingerprint, alert);
     } else {
         table->items[index].due_ns = due(round, alert);
+        table->items[index].withheld = round->withheld;
     }
     return false;
 }
@@ -459,6 +515,43 @@ static void notice_step(sw_alerts *alerts, int64_t now_ns) {
         }
     }
     alerts->last_now_ns = now_ns;
+}
+
+/* ---- what was withheld ---- */
+
+/* True when the alert is gone: another one has its index now. */
+static bool tell_withheld(struct round *round, size_t index) {
+    sw_alert_table *table = &round->alerts->table;
+    uint64_t fingerprint = table->items[index].fingerprint;
+    sw_alert *alert = sw_alert_table_view(table, index);
+    pull_back(alert, round->now_ns);
+    sw_notice notice;
+    if (!has_notice(round, alert, &notice)) {
+        table->items[index].withheld = false;
+        return false;
+    }
+    if (!tell(round, alert, notice, true)) {
+        return false;
+    }
+    if (notice == SW_NOTICE_RESOLVED) {
+        forget(round, index, alert);
+        return true;
+    }
+    round->sink->changed(alert, round->sink->arg);
+    int64_t due_ns = due(round, alert);
+    sw_alert_table_put(table, fingerprint, alert);
+    table->items[index].due_ns = due_ns;
+    table->items[index].withheld = false;
+    return false;
+}
+
+void sw_alerts_tell_withheld(sw_alerts *alerts, int64_t now_ns, const sw_alerts_sink *sink) {
+    struct round round = {.alerts = alerts, .now_ns = now_ns, .sink = sink};
+    for (size_t i = 0; i < alerts->table.n;) {
+        if (!alerts->table.items[i].withheld || !tell_withheld(&round, i)) {
+            i++;
+        }
+    }
 }
 
 /* ---- counting ---- */

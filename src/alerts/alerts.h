@@ -19,6 +19,12 @@
  * An alert of one trace has one notification in all: it fires at once (a trace that is over cannot go on for
  * for_s), is never repeated, and ends without a notice.
  *
+ * Withheld: the caller may say of each notification that it must not be told yet (silences, mute times). The
+ * alert lives on as ever, and asks again at each evaluation and sw_alerts_tell_withheld(): a firing one is
+ * told then, once, with all evidence that came meanwhile. One that ends before it was ever told is never
+ * told; one that was told as firing stays known as resolved until its end may be told, and goes on as the
+ * same alert if it comes back before.
+ *
  * Who resolves: absence counts only in a known evaluation of the detector that reported the alert last.
  *
  * Time is the caller's wall clock, and differences below zero count as zero. A clock that steps back makes
@@ -100,6 +106,9 @@ typedef struct sw_alerts_sink {
     void (*removed)(const char *fingerprint, void *arg);                /* delete its state */
     void (*reported)(const char *type, const char *trace_id, int64_t at_ns, void *arg); /* store that */
     void *arg;
+    /* Whether the notification must not be told yet; before `notify`. `again`: that was said before. NULL:
+     * never. */
+    bool (*withheld)(const sw_alert *alert, sw_notice notice, bool again, void *arg);
 } sw_alerts_sink;
 
 typedef struct sw_alerts sw_alerts;
@@ -118,9 +127,12 @@ void sw_alerts_restore_reported(sw_alerts *alerts, const char *type, const char 
 void sw_alerts_apply(sw_alerts *alerts, const char *detector, const sw_finding *findings, size_t n,
                      bool known, int64_t now_ns, const sw_alerts_sink *sink,
                      void (*counted)(const char *type, uint64_t traces, void *arg), void *counted_arg);
+/* Asks again about everything that was withheld, and tells what may be told now. */
+void sw_alerts_tell_withheld(sw_alerts *alerts, int64_t now_ns, const sw_alerts_sink *sink);
 /* Forgets reported ids older than the ttl. */
 void sw_alerts_expire(sw_alerts *alerts, int64_t now_ns);
 
+/* Those that are known: also resolved ones whose notice is withheld. */
 size_t sw_alerts_count(const sw_alerts *alerts);
 void sw_alerts_each(const sw_alerts *alerts, void (*each)(const sw_alert *alert, void *arg), void *arg);
 uint64_t sw_alerts_refused(const sw_alerts *alerts); /* over max_alerts */
