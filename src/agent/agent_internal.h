@@ -6,6 +6,7 @@
 
 #include "agent/agent.h"
 #include "alerts/alerts.h"
+#include "alerts/silences.h"
 #include "base/clock.h"
 #include "delivery/outbox.h"
 #include "detectors/detectors.h"
@@ -34,6 +35,7 @@ typedef struct sw_agent_metrics {
     sw_metric *longest_pass;
     sw_metric *alerts; /* {state} */
     sw_metric *alerts_refused;
+    sw_metric *suppressed; /* {reason} */
     sw_metric *cpu, *resident, *storage_size;
 } sw_agent_metrics;
 
@@ -49,6 +51,7 @@ struct sw_agent {
     sw_store *store;
     sw_outbox *outbox;
     sw_alerts *alerts;
+    sw_silences *silences;
     sw_detectors *detectors;
     sw_source *source; /* NULL when none is enabled */
 
@@ -124,6 +127,18 @@ void sw_alerting_restore(sw_agent *agent);
 void sw_alerting_apply(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n,
                        bool known);
 
+/* What was withheld and may be told now. */
+void sw_alerting_tell_withheld(sw_agent *agent);
+
+/* silencing.c: what keeps notifications back. */
+void sw_silencing_open(sw_agent *agent);
+void sw_silencing_restore(sw_agent *agent);
+sw_silences_sink sw_silencing_sink(sw_agent *agent); /* stores what changes, in the batch being filled */
+/* Why a notification of the alert must not be sent now ("silenced", "muted"), or NULL. */
+const char *sw_silencing_reason(const sw_agent *agent, const sw_alert *alert);
+/* Ends what is over, and sends what is not kept back any more: once per tick, and after a change. */
+void sw_silencing_sweep(sw_agent *agent);
+
 /* own_alerts.c: detectors that are gone or fail, once per tick. */
 #define SW_AGENT_SELF "spanwatch" /* who reports what concerns the agent itself */
 void sw_own_alerts(sw_agent *agent);
@@ -134,6 +149,8 @@ char *sw_agent_config_for(const char *detector, void *agent); /* caller frees */
 
 /* http_api.c */
 int sw_api_start(sw_agent *agent);
+/* api_silences.c */
+void sw_api_silences_routes(sw_agent *agent);
 /* NULL when ready; else why not (caller frees). */
 char *sw_agent_not_ready(const sw_agent *agent);
 

@@ -29,10 +29,20 @@ static void notify(const sw_alert *alert, sw_notice notice, void *arg) {
                alert->fingerprint, NULL);
     }
     sw_buf_release(&body);
-    bool own = sw_streq(alert->detector, SW_AGENT_SELF);
-    if (notice == SW_NOTICE_FIRING && alert->n_evidence == 0 && alert->last_notified_ns == 0 && !own) {
+}
+
+/* Asked of every notification first: an alert without traces is counted when it begins, told or not. */
+static bool withheld(const sw_alert *alert, sw_notice notice, bool again, void *arg) {
+    sw_agent *agent = arg;
+    bool begins = notice == SW_NOTICE_FIRING && alert->last_notified_ns == 0 && !again;
+    if (begins && alert->n_evidence == 0 && !sw_streq(alert->detector, SW_AGENT_SELF)) {
         count(agent, alert->type, 1);
     }
+    const char *reason = sw_silencing_reason(agent, alert);
+    if (reason != NULL && !again) {
+        sw_metric_add(agent->m.suppressed, 1, reason);
+    }
+    return reason != NULL;
 }
 
 static void changed(const sw_alert *alert, void *arg) {
@@ -57,11 +67,27 @@ static void counted(const char *type, uint64_t traces, void *arg) {
     count(arg, type, (double)traces);
 }
 
+static sw_alerts_sink sink_of(sw_agent *agent) {
+    return (sw_alerts_sink){
+        .notify = notify,
+        .changed = changed,
+        .removed = removed,
+        .reported = reported,
+        .arg = agent,
+        .withheld = withheld,
+    };
+}
+
 void sw_alerting_apply(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n,
                        bool known) {
-    sw_alerts_sink sink = {notify, changed, removed, reported, agent};
+    sw_alerts_sink sink = sink_of(agent);
     sw_alerts_apply(agent->alerts, detector, findings, n, known, sw_wall_ns(agent->clock), &sink, counted,
                     agent);
+}
+
+void sw_alerting_tell_withheld(sw_agent *agent) {
+    sw_alerts_sink sink = sink_of(agent);
+    sw_alerts_tell_withheld(agent->alerts, sw_wall_ns(agent->clock), &sink);
 }
 
 static void restore_alert(const char *fingerprint, const char *json, size_t len, void *arg) {

@@ -43,6 +43,7 @@ static void tick_over(sw_agent *agent) {
     }
     if (agent->found == NULL) {
         sw_own_alerts(agent);
+        sw_silencing_sweep(agent);
     }
     if (agent->tick_done != NULL) {
         agent->tick_done(agent);

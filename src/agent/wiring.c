@@ -204,6 +204,7 @@ int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths
     agent->http = sw_http_client_new(&agent->loop);
     open_source(agent);
     open_alerts(agent);
+    sw_silencing_open(agent);
     open_outbox(agent);
     open_detectors(agent);
     uv_timer_init(&agent->loop, &agent->tick_timer);
@@ -211,6 +212,7 @@ int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths
     sw_commit_start(agent);
     sw_loop_watch_start(agent);
     sw_alerting_restore(agent);
+    sw_silencing_restore(agent);
     sw_judge_restore(agent);
     sw_store_each_source(agent->store, restore_source, agent);
     return 0;
@@ -229,6 +231,7 @@ void sw_agent_close(sw_agent *agent) {
     sw_detectors_free(agent->detectors);
     sw_outbox_free(agent->outbox);
     sw_alerts_free(agent->alerts);
+    sw_silences_free(agent->silences);
     if (agent->source != NULL) {
         agent->source->ops->free(agent->source);
     }

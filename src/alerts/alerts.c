@@ -140,6 +140,12 @@ size_t sw_alerts_count(const sw_alerts *alerts) {
     return alerts->table.n;
 }
 
+const sw_alert *sw_alerts_find(const sw_alerts *alerts, const char *fingerprint) {
+    sw_alert_table *table = (sw_alert_table *)&alerts->table; /* only its view changes */
+    size_t index = sw_alert_table_find(table, strtoull(fingerprint, NULL, 16));
+    return index != SW_ALERT_NONE ? sw_alert_table_view(table, index) : NULL;
+}
+
 uint64_t sw_alerts_refused(const sw_alerts *alerts) {
     return alerts->refused;
 }

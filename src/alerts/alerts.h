@@ -135,6 +135,8 @@ void sw_alerts_expire(sw_alerts *alerts, int64_t now_ns);
 /* Those that are known: also resolved ones whose notice is withheld. */
 size_t sw_alerts_count(const sw_alerts *alerts);
 void sw_alerts_each(const sw_alerts *alerts, void (*each)(const sw_alert *alert, void *arg), void *arg);
+/* NULL when absent. Valid until the next call that takes the alerts. */
+const sw_alert *sw_alerts_find(const sw_alerts *alerts, const char *fingerprint);
 uint64_t sw_alerts_refused(const sw_alerts *alerts); /* over max_alerts */
 
 void sw_alert_release(sw_alert *alert);

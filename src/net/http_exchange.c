@@ -304,6 +304,29 @@ const char *sw_http_query(const sw_http_exchange *exchange, const char *name) {
     return look_up(exchange, MHD_GET_ARGUMENT_KIND, name);
 }
 
+struct each_query {
+    const char *name;
+    void (*each)(const char *value, void *arg);
+    void *arg;
+};
+
+static enum MHD_Result offer_query(void *arg, enum MHD_ValueKind kind, const char *key, const char *value) {
+    const struct each_query *query = arg;
+    (void)kind;
+    if (strcmp(key, query->name) == 0) {
+        query->each(value != NULL ? value : "", query->arg);
+    }
+    return MHD_YES;
+}
+
+void sw_http_query_each(const sw_http_exchange *exchange, const char *name,
+                        void (*each)(const char *value, void *arg), void *arg) {
+    struct each_query query = {name, each, arg};
+    if (exchange->connection != NULL) {
+        MHD_get_connection_values(exchange->connection, MHD_GET_ARGUMENT_KIND, offer_query, &query);
+    }
+}
+
 const char *sw_http_header(const sw_http_exchange *exchange, const char *name) {
     return look_up(exchange, MHD_HEADER_KIND, name);
 }

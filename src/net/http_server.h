@@ -38,7 +38,10 @@ void sw_http_server_route(sw_http_server *server, const char *method, const char
 
 const char *sw_http_path(const sw_http_exchange *exchange);
 const char *sw_http_method(const sw_http_exchange *exchange);
-const char *sw_http_query(const sw_http_exchange *exchange, const char *name);  /* NULL when absent */
+const char *sw_http_query(const sw_http_exchange *exchange, const char *name); /* NULL when absent */
+/* Every value of a name that may be there several times, in their order. */
+void sw_http_query_each(const sw_http_exchange *exchange, const char *name,
+                        void (*each)(const char *value, void *arg), void *arg);
 const char *sw_http_header(const sw_http_exchange *exchange, const char *name); /* NULL when absent */
 const char *sw_http_body(const sw_http_exchange *exchange, size_t *len);
 bool sw_http_from_loopback(const sw_http_exchange *exchange);

@@ -1,0 +1,17 @@
+/* JSON bodies of the HTTP API. src/agent only. */
+#ifndef SW_AGENT_API_REPLY_H
+#define SW_AGENT_API_REPLY_H
+
+#include <jansson.h>
+
+#include "agent/agent_internal.h"
+
+/* Takes the body. */
+void sw_api_reply_json(sw_http_exchange *exchange, int status, json_t *body);
+/* 200 with the body, as soon as the batch that is being filled is on disk; 503 when it cannot be written.
+ * Takes the body. */
+void sw_api_reply_when_stored(sw_agent *agent, sw_http_exchange *exchange, json_t *body);
+/* The request's body, to be given to json_decref(); NULL after answering that it is no JSON object. */
+json_t *sw_api_read_object(sw_http_exchange *exchange);
+
+#endif
