@@ -37,6 +37,7 @@ typedef struct sw_verb {
 } sw_verb;
 
 extern const sw_verb sw_verb_run, sw_verb_check, sw_verb_once, sw_verb_test, sw_verb_version, sw_verb_help;
+extern const sw_verb sw_verb_alert, sw_verb_silence;
 /* NULL-terminated, in the order of the help. */
 extern const sw_verb *const sw_verbs[];
 const sw_verb *sw_verb_find(const char *name);
@@ -78,6 +79,8 @@ typedef struct sw_setup {
 
 /* 0, or SW_EXIT_CONFIG when there are mistakes, which are then in setup->mistakes. Release it either way. */
 int sw_setup_load(sw_setup *setup, const sw_options *options);
+/* The configuration alone, for verbs that run no script. */
+int sw_setup_config(sw_setup *setup, const sw_options *options);
 /* Mistakes and warnings to standard error. */
 void sw_setup_complain(const sw_setup *setup);
 void sw_setup_release(sw_setup *setup);

@@ -64,7 +64,7 @@ static void set_up_log(const sw_config *config) {
     sw_log_setup(level, format);
 }
 
-int sw_setup_load(sw_setup *setup, const sw_options *options) {
+int sw_setup_config(sw_setup *setup, const sw_options *options) {
     *setup = (sw_setup){0};
     sw_buf_init(&setup->mistakes, MISTAKES_MAX);
     sw_buf_init(&setup->warnings, MISTAKES_MAX);
@@ -79,6 +79,11 @@ int sw_setup_load(sw_setup *setup, const sw_options *options) {
     sw_config_load(&setup->config, &sources, &setup->mistakes);
     set_up_log(&setup->config);
     find_paths(setup);
+    return setup->mistakes.len > 0 ? SW_EXIT_CONFIG : 0;
+}
+
+int sw_setup_load(sw_setup *setup, const sw_options *options) {
+    sw_setup_config(setup, options);
     size_t before = setup->mistakes.len;
     check_worker(setup);
     check_scripts_dir(setup);

@@ -5,7 +5,8 @@
 
 #include "config/nearest.h"
 
-const sw_verb *const sw_verbs[] = {&sw_verb_run,     &sw_verb_check, &sw_verb_once, &sw_verb_test,
+const sw_verb *const sw_verbs[] = {&sw_verb_run,     &sw_verb_check, &sw_verb_once,
+                                   &sw_verb_test,    &sw_verb_alert, &sw_verb_silence,
                                    &sw_verb_version, &sw_verb_help,  NULL};
 
 const sw_verb *sw_verb_find(const char *name) {

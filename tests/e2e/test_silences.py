@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from support.agent import clean_environment, eventually
+from support.agent import clean_environment, eventually, free_port, run
 
 AMTOOL = shutil.which("amtool")
 needs_amtool = pytest.mark.skipif(AMTOOL is None, reason="amtool (Debian: prometheus-alertmanager) is not installed")
@@ -193,3 +193,72 @@ def test_amtool_adds_lists_changes_and_expires(quiet, webhook, scripts):
     eventually(lambda: webhook.bodies("broken", "firing"), "told when the silence is over")
     assert amtool(quiet, "silence", "query", "-q") == other
     assert amtool(quiet, "silence", "query", "-q", "--expired") == id
+
+
+def verb(agent, *args):
+    env = {"SPANWATCH_LISTEN_ADDRESS": f"127.0.0.1:{agent.port}", "SPANWATCH_SCRIPTS_DIR": "/nowhere", "USER": "ann"}
+    return run(*args, env=env, cwd=agent.folder)
+
+
+def test_the_verb_adds_lists_and_expires(quiet, webhook, scripts):
+    added = verb(quiet, "silence", "add", "broken", "service=~sh.p", "--duration", "2h", "--comment", "it's\tknown")
+    assert (added.returncode, added.stderr) == (0, "")
+    id = added.stdout.strip()
+    find(scripts, FINDING)
+    eventually(lambda: webhook.bodies("other", "firing"), "what is not silenced is told")
+    eventually(lambda: suppressed(quiet) == 1, "the other is kept back")
+    open_end = json.loads(verb(quiet, "silence", "add", "alertname=never", "--until-resolved", "--json").stdout)["silenceID"]
+
+    listed = verb(quiet, "silence", "list")
+    head, *lines = listed.stdout.splitlines()
+    assert head.split() == ["ID", "STATE", "ENDS", "BY", "MATCHERS", "COMMENT"]
+    rows = {line.split()[0]: line for line in lines}
+    assert set(rows) == {id, open_end}
+    assert ' ann ' in rows[id] and 'alertname="broken",service=~"sh.p"' in rows[id] and "it's known" in rows[id]
+    assert "when resolved" in rows[open_end]
+    assert [one["id"] for one in json.loads(verb(quiet, "silence", "list", "--json", "alertname=broken").stdout)] == [id]
+
+    assert verb(quiet, "silence", "expire", id).returncode == 0
+    eventually(lambda: webhook.bodies("broken", "firing"), "told when the silence is over")
+    again = verb(quiet, "silence", "expire", id)
+    assert again.returncode == 1 and "already expired" in again.stderr
+    assert id not in verb(quiet, "silence", "list").stdout
+    assert id in verb(quiet, "silence", "list", "--expired").stdout
+
+
+def test_the_verb_acknowledges(quiet, webhook, scripts):
+    find(scripts, FINDING)
+    (told, *_) = eventually(lambda: webhook.bodies("broken", "firing"), "told")
+    done = verb(quiet, "alert", "ack", told["fingerprint"], "--comment", "mine")
+    assert (done.returncode, done.stderr) == (0, "")
+    (one,) = ask(quiet, "GET", "/api/v2/silences")[1]
+    assert one["id"] == done.stdout.strip() and one["createdBy"] == "ann" and one["comment"] == "mine"
+    unknown = verb(quiet, "alert", "ack", "0123456789abcdef")
+    assert unknown.returncode == 1 and "no alert has this fingerprint" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    "args, said",
+    [
+        (["silence", "add"], "needs a matcher"),
+        (["silence", "add", "a=~("], "open group"),
+        (["silence", "add", "a=b", "--duration", "soon"], "--duration"),
+        (["silence", "add", "a=b", "--end", "tomorrow"], "--end"),
+        (["silence", "add", "a=b", "--end", FAR_AWAY, "--duration", "1h"], "together"),
+        (["silence", "expire"], "needs an id"),
+        (["silence", "remove"], "remove"),
+        (["alert", "ack"], "fingerprint"),
+        (["alert", "forget"], "forget"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_of_the_verbs(tmp_path, args, said):
+    done = run(*args, cwd=tmp_path)
+    assert done.returncode == 2 and said in done.stderr and "--help" in done.stderr, done.stderr
+
+
+def test_without_an_agent_the_verbs_say_so(tmp_path):
+    address = f"127.0.0.1:{free_port()}"
+    done = run("silence", "list", "--listen-address", address, cwd=tmp_path)
+    assert done.returncode == 1 and address in done.stderr and done.stdout == ""
+    done = run("silence", "list", "--listen-address", "", cwd=tmp_path)
+    assert done.returncode == 78 and "listens nowhere" in done.stderr

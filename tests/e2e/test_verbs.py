@@ -31,7 +31,7 @@ def test_wrong_usage_exits_2_and_says_what_is_wrong(tmp_path, args):
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("verb", ["", "run", "check", "once", "test", "version"])
+@pytest.mark.parametrize("verb", ["", "run", "check", "once", "test", "alert", "silence", "version"])
 def test_each_verb_explains_itself(tmp_path, verb):
     done = run(*[word for word in (verb, "--help") if word], cwd=tmp_path)
     assert done.returncode == 0
