@@ -8,6 +8,7 @@
 #include "alerts/alerts.h"
 #include "alerts/silences.h"
 #include "base/clock.h"
+#include "config/mute_times.h"
 #include "delivery/outbox.h"
 #include "detectors/detectors.h"
 #include "net/http_client.h"
@@ -52,6 +53,7 @@ struct sw_agent {
     sw_outbox *outbox;
     sw_alerts *alerts;
     sw_silences *silences;
+    sw_mute_times *mute_times;
     sw_detectors *detectors;
     sw_source *source; /* NULL when none is enabled */
 
@@ -132,6 +134,7 @@ void sw_alerting_tell_withheld(sw_agent *agent);
 
 /* silencing.c: what keeps notifications back. */
 void sw_silencing_open(sw_agent *agent);
+void sw_silencing_close(sw_agent *agent);
 void sw_silencing_restore(sw_agent *agent);
 sw_silences_sink sw_silencing_sink(sw_agent *agent); /* stores what changes, in the batch being filled */
 /* Why a notification of the alert must not be sent now ("silenced", "muted"), or NULL. */

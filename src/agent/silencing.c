@@ -4,6 +4,7 @@
  */
 #include "agent/agent_internal.h"
 
+#include "base/zone.h"
 #include "telemetry/log.h"
 
 #define MAX_SILENCES 1000
@@ -32,11 +33,23 @@ void sw_silencing_open(sw_agent *agent) {
     static const char *const by_reason[] = {"reason", NULL};
     sw_silences_options options = {.max = MAX_SILENCES, .retention_ns = RETENTION_NS};
     agent->silences = sw_silences_new(&options);
+    sw_buf mistakes; /* the configuration was checked, but a file may have gone since */
+    sw_buf_init(&mistakes, (size_t)1 << 20);
+    agent->mute_times = sw_mute_times_parse(agent->config->mute_time_intervals, SW_ZONE_FOLDER, &mistakes);
+    if (mistakes.len > 0) {
+        sw_log(SW_LOG_ERROR, "a mute time interval is left out", "reason", mistakes.data, NULL);
+    }
+    sw_buf_release(&mistakes);
     agent->m.suppressed = sw_metrics_counter(
         agent->metrics, "spanwatch_notifications_suppressed_total",
         "Notifications kept back, each counted once: silenced, or muted by a time interval.", by_reason);
     sw_metric_add(agent->m.suppressed, 0, "silenced");
     sw_metric_add(agent->m.suppressed, 0, "muted");
+}
+
+void sw_silencing_close(sw_agent *agent) {
+    sw_silences_free(agent->silences);
+    sw_mute_times_free(agent->mute_times);
 }
 
 static void restore(const char *id, const char *json, size_t len, void *arg) {
@@ -56,7 +69,10 @@ void sw_silencing_restore(sw_agent *agent) {
 
 const char *sw_silencing_reason(const sw_agent *agent, const sw_alert *alert) {
     int64_t now = sw_wall_ns(agent->clock);
-    return sw_silences_matching(agent->silences, alert, now, NULL, 0) > 0 ? "silenced" : NULL;
+    if (sw_silences_matching(agent->silences, alert, now, NULL, 0) > 0) {
+        return "silenced";
+    }
+    return sw_mute_times_active(agent->mute_times, now) ? "muted" : NULL;
 }
 
 void sw_silencing_sweep(sw_agent *agent) {

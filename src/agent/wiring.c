@@ -231,7 +231,7 @@ void sw_agent_close(sw_agent *agent) {
     sw_detectors_free(agent->detectors);
     sw_outbox_free(agent->outbox);
     sw_alerts_free(agent->alerts);
-    sw_silences_free(agent->silences);
+    sw_silencing_close(agent);
     if (agent->source != NULL) {
         agent->source->ops->free(agent->source);
     }

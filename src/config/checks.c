@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/zone.h"
+#include "config/mute_times.h"
 #include "net/url.h"
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -90,6 +92,15 @@ static char *check_tenant(const char *text) {
     return NULL;
 }
 
+static char *check_mute_times(const char *text) {
+    sw_buf mistakes;
+    sw_buf_init(&mistakes, (size_t)1 << 20);
+    sw_mute_times_free(sw_mute_times_parse(text, SW_ZONE_FOLDER, &mistakes));
+    char *why = mistakes.len > 0 ? xasprintf("must be intervals of time: %s", mistakes.data) : NULL;
+    sw_buf_release(&mistakes);
+    return why;
+}
+
 char *sw_check_text(const sw_setting *setting, const char *text) {
     if (setting->type == SW_TYPE_URL) {
         return check_url(text);
@@ -104,6 +115,8 @@ char *sw_check_text(const sw_setting *setting, const char *text) {
         return check_trace_url(text);
     case offsetof(sw_config, tempo_tenant):
         return check_tenant(text);
+    case offsetof(sw_config, mute_time_intervals):
+        return check_mute_times(text);
     default:
         return NULL;
     }

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
@@ -262,3 +263,28 @@ def test_without_an_agent_the_verbs_say_so(tmp_path):
     assert done.returncode == 1 and address in done.stderr and done.stdout == ""
     done = run("silence", "list", "--listen-address", "", cwd=tmp_path)
     assert done.returncode == 78 and "listens nowhere" in done.stderr
+
+
+def stamp(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M", time.gmtime(time.time() + seconds))
+
+
+def test_nothing_is_told_in_mute_times_and_everything_after_them(tempo, webhook, make_agent, scripts):
+    (scripts / "detect.lua").unlink()
+    find(scripts, FINDING)
+    agent = make_agent(tempo, webhook, SPANWATCH_SCRIPTS_DIR=scripts, SPANWATCH_MUTE_TIME_INTERVALS=f"{stamp(-3600)}/{stamp(36000)}").wait_ready()
+    eventually(lambda: agent.metric("spanwatch_notifications_suppressed_total", reason="muted") == 2, "kept back")
+    agent.wait_ticks(2)
+    assert not webhook.bodies()
+    agent.kill()
+    agent.env["SPANWATCH_MUTE_TIME_INTERVALS"] = f"{stamp(36000)}/{stamp(72000)}; 2020-01-01T00:00/2020-01-02T00:00 Europe/Berlin"
+    agent.start().wait_ready()
+    eventually(lambda: webhook.bodies("broken", "firing") and webhook.bodies("other", "firing"), "told afterwards")
+    agent.wait_delivered()
+    assert len(webhook.bodies()) == 2
+
+
+def test_every_mistake_in_mute_times_is_told_at_the_start(tmp_path):
+    done = run("--mute-time-intervals", "Sat Europe/Nowhere; Mon-Fri; 25:00-26:00", cwd=tmp_path)
+    assert done.returncode == 78
+    assert "interval 1" in done.stderr and "Europe/Nowhere" in done.stderr and "interval 3" in done.stderr and "interval 2" not in done.stderr
