@@ -10,11 +10,23 @@
 
 #include "alerts/matchers.h"
 
+/* What the C library's compiler takes most time and memory for (gigabytes, within a hundred bytes) is groups
+ * that are repeated within groups that are repeated. */
+#define MAX_DEPTH 32          /* open groups */
+#define MAX_REPEATED_DEPTH 2  /* repeated groups within each other */
+#define MAX_REPEATED_GROUPS 8 /* in all */
+#define MAX_REPEATED_COST 16  /* repeated groups times {n} of groups */
+
 struct translation {
     const char *at;
     sw_buf out;
-    size_t depth;       /* open groups */
-    size_t repetitions; /* all {n} multiplied */
+    size_t depth;                /* open groups */
+    size_t group_repetitions;    /* all {n} of groups multiplied */
+    size_t repeated;             /* groups with *, +, ? or {n} behind them */
+    size_t inner[MAX_DEPTH + 1]; /* of each open group: how deep repeated groups are within it */
+    size_t size[MAX_DEPTH + 1];  /* of each open group, written out */
+    size_t last;                 /* the size of what a repetition would repeat */
+    bool last_is_group;
     const char *wrong;
 };
 
@@ -28,7 +40,7 @@ static void emit_char(struct translation *t, char c) {
 
 /* At a backslash outside brackets. */
 static void translate_escape(struct translation *t) {
-    char c = t->at[1];
+    const char c = t->at[1];
     t->at += c == '\0' ? 1 : 2;
     if (c == '\0') {
         t->wrong = "ends with a backslash";
@@ -120,7 +132,10 @@ static void translate_brace(struct translation *t) {
         t->wrong = "has a repetition that cannot be used (255 at most)";
         return;
     }
-    t->repetitions *= most > 1 ? most : 1;
+    size_t times = most > 1 ? most : 1;
+    t->group_repetitions *= t->last_is_group ? times : 1;
+    t->size[t->depth] += t->last * (times - 1);
+    t->last *= times;
     for (; t->at <= end; t->at++) {
         emit_char(t, *t->at);
     }
@@ -128,7 +143,12 @@ static void translate_brace(struct translation *t) {
 
 /* At "(". */
 static void translate_group(struct translation *t) {
-    t->depth++;
+    if (t->depth == MAX_DEPTH) {
+        t->wrong = "has too many groups within each other";
+        return;
+    }
+    t->inner[++t->depth] = 0;
+    t->size[t->depth] = 0;
     emit_char(t, *t->at++);
     if (*t->at == '?' && t->at[1] == ':') {
         t->at += 2;
@@ -137,22 +157,58 @@ static void translate_group(struct translation *t) {
     }
 }
 
+/* Something that matches a piece of text by itself was written. */
+static void note_piece(struct translation *t) {
+    t->size[t->depth]++;
+    t->last = 1;
+    t->last_is_group = false;
+}
+
+/* At ")". */
+static void translate_group_end(struct translation *t) {
+    if (t->depth == 0) {
+        t->wrong = "closes a group that is not open";
+        return;
+    }
+    size_t depth = t->inner[t->depth];
+    t->last = t->size[t->depth--] + 1;
+    t->size[t->depth] += t->last;
+    t->last_is_group = true;
+    emit_char(t, *t->at++);
+    if (*t->at != '\0' && strchr("*+?{", *t->at) != NULL) {
+        depth++;
+        t->repeated++;
+    }
+    if (depth > t->inner[t->depth]) {
+        t->inner[t->depth] = depth;
+    }
+    if (depth > MAX_REPEATED_DEPTH || t->repeated > MAX_REPEATED_GROUPS) {
+        t->wrong = "has too many repeated groups";
+    }
+}
+
 static void translate(struct translation *t) {
     while (t->wrong == NULL && *t->at != '\0') {
         if (*t->at == '\\') {
             translate_escape(t);
+            note_piece(t);
         } else if (*t->at == '[') {
             translate_brackets(t);
+            note_piece(t);
         } else if (*t->at == '{') {
             translate_brace(t);
         } else if (*t->at == '(') {
             translate_group(t);
-        } else if (*t->at == ')' && t->depth-- == 0) {
-            t->wrong = "closes a group that is not open";
+        } else if (*t->at == ')') {
+            translate_group_end(t);
         } else {
+            if (strchr("*+?|", *t->at) == NULL) {
+                note_piece(t);
+            }
             emit_char(t, *t->at++);
         }
-        if (t->repetitions * t->out.len > SW_MATCHER_MAX_EXPANDED) {
+        if (t->size[t->depth] > SW_MATCHER_MAX_EXPANDED ||
+            t->group_repetitions * t->repeated > MAX_REPEATED_COST) {
             t->wrong = "is too large with its repetitions written out";
         }
     }
@@ -166,7 +222,7 @@ regex_t *sw_matcher_regex(const char *text, char **why) {
         *why = xasprintf("expression is longer than %d bytes", SW_MATCHER_MAX_REGEX);
         return NULL;
     }
-    struct translation t = {.at = text, .repetitions = 1};
+    struct translation t = {.at = text, .group_repetitions = 1};
     sw_buf_init(&t.out, SW_MATCHER_MAX_EXPANDED);
     emit(&t, "^(");
     translate(&t);

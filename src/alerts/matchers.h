@@ -17,11 +17,11 @@
 
 #include "alerts/alerts.h"
 
-#define SW_MATCHERS_MAX 64            /* in one list */
-#define SW_MATCHER_MAX_NAME 256       /* bytes */
-#define SW_MATCHER_MAX_VALUE 4096     /* bytes of a value that is no expression */
-#define SW_MATCHER_MAX_REGEX 512      /* bytes of an expression as written */
-#define SW_MATCHER_MAX_EXPANDED 16384 /* bytes of it times its repetitions */
+#define SW_MATCHERS_MAX 64           /* in one list */
+#define SW_MATCHER_MAX_NAME 256      /* bytes */
+#define SW_MATCHER_MAX_VALUE 4096    /* bytes of a value that is no expression */
+#define SW_MATCHER_MAX_REGEX 512     /* bytes of an expression as written */
+#define SW_MATCHER_MAX_EXPANDED 4096 /* pieces of it with repetitions written out */
 
 typedef enum sw_match_op {
     SW_MATCH_EQUAL,

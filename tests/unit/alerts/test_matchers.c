@@ -70,6 +70,9 @@ static void lists_that_cannot_be_used_say_why(void **state) {
         {"a=~\"\\\\pL\"", "escape that is not known"},
         {"a=~\"((x{200}){200})\"", "too large"},
         {"a=~\"x{256}\"", "255 at most"},
+        {"a=~\"(((a?)?)?){255}b\"", "repeated groups"}, /* would take gigabytes to compile */
+        {"a=~\"((a*)*){32}b\"", "too large"},
+        {"a=~\"(((a*)*)*)*\"", "repeated groups"},
         {"a=~\"*x\"", "wrong"},
     };
     for (size_t i = 0; i < SW_ARRAY_LEN(cases); i++) {
@@ -118,6 +121,9 @@ static void values_match_as_in_alertmanager(void **state) {
         {"a=~\"x*?y\"", "xxy", true},
         {"a=~\"[[:alpha:]]+\"", "abc", true},
         {"a=~\"^x$\"", "x", true},
+        {"a=~\"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\"", "5b1ff0b0-6b2c-4a57-8b0d-0b8a4f0c8e7e", true},
+        {"a=~\"([0-9]{1,3}[.]){3}[0-9]{1,3}\"", "10.0.0.255", true},
+        {"a=~\"/(users|orders)(/[0-9]+)?(/items)*\"", "/users/7/items", true},
     };
     for (size_t i = 0; i < SW_ARRAY_LEN(cases); i++) {
         sw_matchers matchers = parse(cases[i].matcher);
