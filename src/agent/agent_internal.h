@@ -38,6 +38,7 @@ typedef struct sw_agent_metrics {
     sw_metric *alerts_refused;
     sw_metric *suppressed; /* {reason} */
     sw_metric *cpu, *resident, *storage_size;
+    sw_metric *heartbeats; /* {result} */
 } sw_agent_metrics;
 
 struct sw_agent {
@@ -47,6 +48,8 @@ struct sw_agent {
     uv_loop_t loop;
     sw_metrics *metrics;
     sw_agent_metrics m;
+    sw_http_call *heartbeat; /* under way (heartbeat.c) */
+    bool heartbeat_failing;
     sw_http_client *http;
     sw_http_server *server;
     sw_store *store;
@@ -64,8 +67,9 @@ struct sw_agent {
     int64_t last_byte_mono_ns;
     bool polling;
     bool polled_once;
-    sw_poll_result last_poll; /* its texts are not kept */
-    char *last_poll_reason;   /* why the last poll was not whole; NULL when it was */
+    unsigned polls_failed, polls_incomplete; /* in a row */
+    sw_poll_result last_poll;                /* its texts are not kept */
+    char *last_poll_reason;                  /* why the last poll was not whole; NULL when it was */
     uint64_t ticks;
     int64_t stored_watermark_s;         /* the source's, as it was stored last */
     unsigned evaluating;                /* detectors with an evaluation under way */
@@ -110,6 +114,12 @@ int64_t sw_tick_next(int64_t planned_ns, int64_t now_ns, int64_t interval_ns, un
 void sw_judge_restore(sw_agent *agent);
 void sw_judge_all(sw_agent *agent, const sw_poll_result *poll);
 void sw_judge_free(sw_agent *agent);
+/* Of each detector: the end of the newest window that it has judged and of the newest in which it was given
+ * anything to see (0: none yet), in unix seconds. */
+void sw_judge_each(const sw_agent *agent,
+                   void (*each)(const char *detector, int64_t judged_until_s, int64_t seen_until_s,
+                                void *arg),
+                   void *arg);
 int64_t sw_judge_oldest_needed_s(const sw_agent *agent,
                                  int64_t horizon_s); /* earliest second that a detector still has to see */
 int64_t sw_judge_lookback_s(const sw_agent *agent);
@@ -142,7 +152,16 @@ const char *sw_silencing_reason(const sw_agent *agent, const sw_alert *alert);
 /* Ends what is over, and sends what is not kept back any more: once per tick, and after a change. */
 void sw_silencing_sweep(sw_agent *agent);
 
-/* own_alerts.c: detectors that are gone or fail, once per tick. */
+/* blindness.c: what keeps the agent from seeing or telling, now. Caller frees. */
+sw_finding *sw_blindness(const sw_agent *agent, size_t *n);
+/* False while the source has begun to fail but not for long enough to be an alert, as after a restart:
+ * nothing ends then. */
+bool sw_blindness_known(const sw_agent *agent);
+
+/* heartbeat.c: a call of SPANWATCH_HEARTBEAT_URL at the end of each tick in which all is well. */
+void sw_heartbeat(sw_agent *agent);
+
+/* own_alerts.c: findings about the agent itself, and alerts of detectors that are gone. */
 #define SW_AGENT_SELF "spanwatch" /* who reports what concerns the agent itself */
 void sw_own_alerts(sw_agent *agent);
 

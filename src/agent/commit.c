@@ -118,7 +118,13 @@ static void start(sw_agent *agent) {
 }
 
 void sw_commit_flush(sw_agent *agent) {
-    if (agent->in_flight != NULL || agent->pending == NULL) {
+    if (agent->pending == NULL) {
+        return;
+    }
+    if (agent->in_flight != NULL) {
+        if (agent->in_flight->batch != NULL) { /* it failed: notifications behind it go from memory as well */
+            sw_batch_must_wait(agent->pending->batch);
+        }
         return;
     }
     agent->in_flight = agent->pending;

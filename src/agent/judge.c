@@ -52,6 +52,7 @@ struct sw_progress {
     char *name;
     sw_agent *agent;
     int64_t judged_until_s; /* 0: nothing yet */
+    int64_t seen_until_s; /* end of the newest window that held anything for it; of the first one otherwise */
     struct judged_trace *judged;
     int64_t expired_at_ns;
     struct judged_window windows[MAX_REVISED];
@@ -342,7 +343,12 @@ static void call_next(sw_progress *progress, sw_detector *detector) {
         window.traces = lent;
         window.n_traces = n;
     }
+    int64_t to_s = step->to_s;
     sw_detector_check(detector, &window, sw_wall_ns(agent->clock), offer, progress, call_done, progress);
+    bool saw = window.n_series > 0 || progress->n_offered > 0;
+    if (progress->seen_until_s == 0 || (saw && to_s > progress->seen_until_s)) {
+        progress->seen_until_s = to_s;
+    }
     window.traces = NULL;
     window.n_traces = 0;
     free(lent);
@@ -510,5 +516,15 @@ void sw_judge_all(sw_agent *agent, const sw_poll_result *poll) {
         if (progress->judged_until_s > 0) {
             sw_metric_set(agent->m.watermark_age, (double)(now_s - progress->judged_until_s), progress->name);
         }
+    }
+}
+
+void sw_judge_each(const sw_agent *agent,
+                   void (*each)(const char *detector, int64_t judged_until_s, int64_t seen_until_s,
+                                void *arg),
+                   void *arg) {
+    const sw_progress *progress = NULL, *next = NULL;
+    HASH_ITER(hh, agent->progress, progress, next) {
+        each(progress->name, progress->judged_until_s, progress->seen_until_s, arg);
     }
 }

@@ -43,6 +43,7 @@ static void tick_over(sw_agent *agent) {
     }
     if (agent->found == NULL) {
         sw_own_alerts(agent);
+        sw_heartbeat(agent);
         sw_silencing_sweep(agent);
     }
     if (agent->tick_done != NULL) {
@@ -85,10 +86,10 @@ static void polled(const sw_poll_result *result, void *arg) {
     agent->last_poll_reason =
         whole ? NULL : xstrdup(!result->traces_ok ? result->traces_reason : result->counts_reason);
     agent->last_byte_mono_ns = result->last_byte_mono_ns;
-    sw_metric_add(agent->m.checks, 1,
-                  whole                         ? "success"
-                  : sw_agent_poll_failed(agent) ? "error"
-                                                : "incomplete");
+    bool failed = sw_agent_poll_failed(agent);
+    agent->polls_failed = failed ? agent->polls_failed + 1 : 0;
+    agent->polls_incomplete = whole || failed ? 0 : agent->polls_incomplete + 1;
+    sw_metric_add(agent->m.checks, 1, whole ? "success" : failed ? "error" : "incomplete");
     if (result->horizon_s > 0 && (result->reachable || whole)) {
         agent->evaluating++; /* holds the tick open while evaluations start */
         sw_judge_all(agent, result);
@@ -153,6 +154,10 @@ void sw_tick_stop(sw_agent *agent) {
     if (agent->polling) {
         agent->source->ops->cancel(agent->source);
         agent->polling = false;
+    }
+    if (agent->heartbeat != NULL) {
+        sw_http_cancel(agent->heartbeat);
+        agent->heartbeat = NULL;
     }
 }
 

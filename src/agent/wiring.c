@@ -58,6 +58,8 @@ static void make_metrics(sw_agent *agent) {
                                 NULL);
     m->resident = sw_metrics_gauge(metrics, "process_resident_memory_bytes",
                                    "Resident memory of the agent's own process.", NULL);
+    m->heartbeats = sw_metrics_counter(metrics, "spanwatch_heartbeats_total",
+                                       "Calls of SPANWATCH_HEARTBEAT_URL: ok, failed.", by_result);
     m->storage_size = sw_metrics_gauge(metrics, "spanwatch_storage_bytes", "Size of the database.", NULL);
     sw_metric_set(sw_metrics_gauge(metrics, "spanwatch_build_info", "Always 1.", by_version), 1, SW_VERSION);
     /* A rule that has not alerted yet shows as 0, so that increase() sees the first. */

@@ -78,6 +78,10 @@ void sw_batch_call_hooks(sw_store_batch *batch, int result) {
     free(hooks);
 }
 
+void sw_batch_must_wait(sw_store_batch *batch) {
+    sw_batch_call_hooks(batch, -1);
+}
+
 static void append_bytes(sw_buf *ops, const void *data, size_t len) {
     uint64_t size = len;
     sw_buf_append(ops, &size, sizeof size);

@@ -110,6 +110,9 @@ void sw_batch_trim_dead(sw_store_batch *batch, const char *receiver, int64_t kee
 #define SW_BATCH_FREED (-2)
 void sw_batch_on_end(sw_store_batch *batch, void (*ended)(sw_store_batch *batch, int result, void *arg),
                      void *arg);
+/* For a batch that must wait behind one that failed: its hooks hear -1 now, as if its own commit had failed.
+ */
+void sw_batch_must_wait(sw_store_batch *batch);
 /* Takes the batch. `done` gets 0 (and batch NULL), or -1, a message, and the batch back: the caller owns it
  * again and may commit it once more or free it. */
 void sw_store_commit(sw_store *store, sw_store_batch *batch,

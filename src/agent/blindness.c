@@ -1,0 +1,171 @@
+/*
+ * What keeps the agent from seeing or telling, as findings: an alert each, which says what to do, is sent
+ * once and is resolved when it is over. All are judged from what is so at the end of a tick; the counts of
+ * ticks and ages in the settings keep a single hiccup silent.
+ */
+#include "agent/agent_internal.h"
+
+#include <stdlib.h>
+
+#define AFTER_RESTART_TICKS 5
+
+struct list {
+    const sw_agent *agent;
+    sw_finding *findings;
+    size_t n;
+};
+
+/* The finding, to be completed by the caller before the next is added. Takes the summary. `detector` may be
+ * NULL. */
+static sw_finding *add(struct list *list, const char *type, sw_severity severity, const char *detector,
+                       char *summary) {
+    list->findings = xrealloc_array(list->findings, list->n + 1, sizeof *list->findings);
+    sw_finding *finding = &list->findings[list->n++];
+    *finding = (sw_finding){
+        .type = xstrdup(type),
+        .detector = xstrdup(SW_AGENT_SELF),
+        .source = xstrdup(SW_AGENT_SELF),
+        .severity = severity,
+        .summary = summary,
+        .window_complete = true,
+    };
+    if (detector != NULL) {
+        finding->labels = xcalloc(1, sizeof *finding->labels);
+        finding->labels[0] = (sw_label){xstrdup("detector"), xstrdup(detector)};
+        finding->n_labels = 1;
+    }
+    return finding;
+}
+
+static void set_value(sw_finding *finding, double value, double threshold) {
+    finding->has_value = finding->has_threshold = true;
+    finding->value = value;
+    finding->threshold = threshold;
+}
+
+static bool source_is_away(const sw_agent *agent) {
+    int64_t limit = agent->config->source_blind_ticks;
+    return limit > 0 && agent->polls_failed >= limit;
+}
+
+static void look_at_source(struct list *list) {
+    const sw_agent *agent = list->agent;
+    int64_t limit = agent->config->source_blind_ticks;
+    if (agent->source == NULL || limit == 0 || agent->last_poll_reason == NULL) {
+        return;
+    }
+    const char *name = agent->source->ops->name;
+    sw_finding *finding = NULL;
+    if (source_is_away(agent)) {
+        finding = add(list, "source_unreachable", SW_SEVERITY_CRITICAL, NULL,
+                      xasprintf("%s does not answer, nothing is watched: %s. What it holds is judged as soon "
+                                "as it answers",
+                                name, agent->last_poll_reason));
+        set_value(finding, agent->polls_failed, (double)limit);
+    } else if (agent->polls_incomplete >= limit) {
+        finding = add(
+            list, "answers_incomplete", SW_SEVERITY_WARNING, NULL,
+            xasprintf("answers of %s are not whole, alerts may be late: %s", name, agent->last_poll_reason));
+        set_value(finding, agent->polls_incomplete, (double)limit);
+    } else {
+        return;
+    }
+    finding->error_message = xstrdup(agent->last_poll_reason);
+}
+
+static void look_at_failing(struct list *list) {
+    for (size_t i = 0; i < sw_detectors_count(list->agent->detectors); i++) {
+        const sw_detector *detector = sw_detectors_at(list->agent->detectors, i);
+        if (!sw_detector_ready(detector)) {
+            const char *error = sw_detector_last_error(detector);
+            sw_finding *finding =
+                add(list, "detector_failing", SW_SEVERITY_CRITICAL, sw_detector_name(detector),
+                    xasprintf("detector %s fails again and again and is paused: %s",
+                              sw_detector_name(detector), error));
+            finding->error_message = xstrdup(error);
+            /* After a restart it fails a few times before it is known to. */
+            finding->keep_firing_s =
+                AFTER_RESTART_TICKS * (double)list->agent->config->tempo_alert_interval_secs;
+        }
+    }
+}
+
+static const sw_detector *detector_named(const sw_agent *agent, const char *name) {
+    for (size_t i = 0; i < sw_detectors_count(agent->detectors); i++) {
+        const sw_detector *detector = sw_detectors_at(agent->detectors, i);
+        if (sw_streq(sw_detector_name(detector), name)) {
+            return detector;
+        }
+    }
+    return NULL;
+}
+
+/* A detector is not told to be behind, or silent, for what has an alert already: the source is away, or the
+ * detector fails. */
+static void look_at_progress(const char *name, int64_t judged_until_s, int64_t seen_until_s, void *arg) {
+    struct list *list = arg;
+    const sw_agent *agent = list->agent;
+    const sw_detector *detector = detector_named(agent, name);
+    if (detector == NULL || !sw_detector_ready(detector) || judged_until_s == 0) {
+        return;
+    }
+    const sw_config *config = agent->config;
+    double interval_s = (double)config->tempo_alert_interval_secs, every_s = sw_detector_every_s(detector);
+    double old_s = (double)config->watermark_old_intervals * (every_s > interval_s ? every_s : interval_s) +
+                   (double)config->tempo_settle_secs;
+    double age_s = (double)(sw_wall_ns(agent->clock) / SW_NS_PER_S - judged_until_s);
+    if (config->watermark_old_intervals > 0 && age_s > old_s) {
+        set_value(add(list, "watermark_old", SW_SEVERITY_WARNING, name,
+                      xasprintf("detector %s is %.0f s behind: its alerts are late", name, age_s)),
+                  age_s, old_s);
+    }
+    double silent_s = (double)(judged_until_s - seen_until_s), limit_s = (double)config->detector_silent_secs;
+    if (limit_s > 0 && silent_s >= limit_s) {
+        set_value(
+            add(list, "detector_silent", SW_SEVERITY_WARNING, name,
+                xasprintf("detector %s was given no series and no trace for %.0f s: is anything sent to "
+                          "the source, and does the detector want what is there?",
+                          name, silent_s)),
+            silent_s, limit_s);
+    }
+}
+
+static void look_at_outbox(struct list *list) {
+    double limit_s = (double)list->agent->config->outbox_old_secs;
+    double age_s = (double)sw_outbox_oldest_age_ms(list->agent->outbox) / 1000;
+    if (limit_s > 0 && sw_outbox_depth(list->agent->outbox) > 0 && age_s >= limit_s) {
+        set_value(add(list, "outbox_growing", SW_SEVERITY_CRITICAL, NULL,
+                      xasprintf("%zu notifications wait, the oldest for %.0f s: the receiver does not take "
+                                "them. None is lost before SPANWATCH_WEBHOOK_MAX_AGE_SECS",
+                                sw_outbox_depth(list->agent->outbox), age_s)),
+                  age_s, limit_s);
+    }
+}
+
+static void look_at_storage(struct list *list) {
+    if (list->agent->commit_failing) {
+        add(list, "storage_failing", SW_SEVERITY_CRITICAL, NULL,
+            xasprintf("the storage folder %s cannot be written: alerts are sent from memory, and a restart "
+                      "now would forget them. Is the disk full?",
+                      list->agent->paths.storage));
+    }
+}
+
+bool sw_blindness_known(const sw_agent *agent) {
+    int64_t limit = agent->config->source_blind_ticks;
+    return agent->source == NULL || limit == 0 || agent->last_poll_reason == NULL ||
+           agent->polls_failed >= limit || agent->polls_incomplete >= limit;
+}
+
+sw_finding *sw_blindness(const sw_agent *agent, size_t *n) {
+    struct list list = {.agent = agent};
+    look_at_source(&list);
+    look_at_failing(&list);
+    if (!source_is_away(agent)) {
+        sw_judge_each(agent, look_at_progress, &list);
+    }
+    look_at_outbox(&list);
+    look_at_storage(&list);
+    *n = list.n;
+    return list.findings;
+}
