@@ -40,7 +40,7 @@ static void emit_char(struct translation *t, char c) {
 
 /* At a backslash outside brackets. */
 static void translate_escape(struct translation *t) {
-    const char c = t->at[1];
+    char c = t->at[1];
     t->at += c == '\0' ? 1 : 2;
     if (c == '\0') {
         t->wrong = "ends with a backslash";
@@ -48,12 +48,9 @@ static void translate_escape(struct translation *t) {
         emit(t, c == 'd' ? "[0-9]" : "[^0-9]");
     } else if (c == 't' || c == 'n' || c == 'r') {
         emit_char(t, c == 't' ? '\t' : c == 'n' ? '\n' : '\r');
-    } else if (strchr("wWsSbB", c) != NULL) {
-        emit_char(t, '\\');
-        emit_char(t, c);
     } else if (isdigit((unsigned char)c)) {
         t->wrong = "has a back-reference";
-    } else if (isalpha((unsigned char)c)) {
+    } else if (isalpha((unsigned char)c) && strchr("wWsSbB", c) == NULL) {
         t->wrong = "has an escape that is not known (\\d \\D \\w \\W \\s \\S \\b \\B \\t \\n \\r are)";
     } else if (c == '<' || c == '>' || c == '`' || c == '\'') { /* they would be anchors */
         emit_char(t, c);
