@@ -13,6 +13,7 @@
 #include "detectors/detectors.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
+#include "net/secret.h"
 #include "sources/source.h"
 #include "store/store.h"
 #include "telemetry/metrics.h"
@@ -52,6 +53,7 @@ struct sw_agent {
     bool heartbeat_failing;
     sw_http_client *http;
     sw_http_server *server;
+    sw_secrets *api_secrets;
     sw_store *store;
     sw_outbox *outbox;
     sw_alerts *alerts;
@@ -168,6 +170,9 @@ void sw_own_alerts(sw_agent *agent);
 /* host_functions.c: what scripts may ask. */
 sw_host_functions sw_agent_host_functions(sw_agent *agent);
 char *sw_agent_config_for(const char *detector, void *agent); /* caller frees */
+
+/* api_access.c: who may ask what of the HTTP server. False when it has replied. */
+bool sw_api_admit(sw_http_exchange *exchange, void *agent);
 
 /* http_api.c */
 int sw_api_start(sw_agent *agent);

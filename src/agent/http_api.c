@@ -148,7 +148,8 @@ int sw_api_start(sw_agent *agent) {
     if (agent->config->listen_address[0] == '\0') {
         return 0;
     }
-    sw_http_server_options options = {.address = agent->config->listen_address};
+    sw_http_server_options options = {
+        .address = agent->config->listen_address, .admit = sw_api_admit, .admit_arg = agent};
     char *error = NULL;
     agent->server = sw_http_server_new(&agent->loop, &options, &error);
     if (agent->server == NULL) {

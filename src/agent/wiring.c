@@ -204,6 +204,7 @@ int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths
         return result;
     }
     agent->http = sw_http_client_new(&agent->loop);
+    agent->api_secrets = sw_secrets_new();
     open_source(agent);
     open_alerts(agent);
     sw_silencing_open(agent);
@@ -238,6 +239,7 @@ void sw_agent_close(sw_agent *agent) {
         agent->source->ops->free(agent->source);
     }
     sw_http_client_free(agent->http);
+    sw_secrets_free(agent->api_secrets);
     uv_run(&agent->loop, UV_RUN_DEFAULT); /* what was closed calls back */
     sw_judge_free(agent);
     sw_store_close(agent->store);

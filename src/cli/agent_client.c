@@ -89,7 +89,8 @@ json_t *sw_agent_client_ask(sw_agent_client *client, const char *method, const c
     struct asking asking = {.client = client};
     char *url = xasprintf("%s%s", client->base, path);
     char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-    sw_http_profile profile = {.proxy = ""};
+    const char *token = client->setup.config.listen_bearer_token_file;
+    sw_http_profile profile = {.proxy = "", .bearer_token_file = token[0] != '\0' ? token : NULL};
     sw_http_request request = {
         .method = method,
         .url = url,

@@ -205,7 +205,10 @@ static void handle(sw_http_exchange *exchange) {
         return;
     }
     exchange->state = EXCHANGE_HANDLING;
-    exchange->route->handler(exchange, exchange->route->arg);
+    const sw_http_server *server = exchange->server;
+    if (server->admit == NULL || server->admit(exchange, server->admit_arg)) {
+        exchange->route->handler(exchange, exchange->route->arg);
+    }
     if (exchange->state == EXCHANGE_HANDLING) {
         sw_log(SW_LOG_ERROR, "a handler gave no answer", "path", exchange->path, NULL);
         reply_error(exchange, MHD_HTTP_INTERNAL_SERVER_ERROR, "no answer");
@@ -336,23 +339,4 @@ const char *sw_http_body(const sw_http_exchange *exchange, size_t *len) {
         *len = exchange->body.len;
     }
     return exchange->body.data != NULL ? exchange->body.data : "";
-}
-
-bool sw_http_from_loopback(const sw_http_exchange *exchange) {
-    const union MHD_ConnectionInfo *info =
-        exchange->connection != NULL
-            ? MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)
-            : NULL;
-    if (info == NULL || info->client_addr == NULL) {
-        return false;
-    }
-    const struct sockaddr *address = info->client_addr;
-    if (address->sa_family == AF_INET) {
-        return ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24 == 127;
-    }
-    if (address->sa_family != AF_INET6) {
-        return false;
-    }
-    const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
-    return IN6_IS_ADDR_LOOPBACK(six) || (IN6_IS_ADDR_V4MAPPED(six) && six->s6_addr[12] == 127);
 }

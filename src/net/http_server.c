@@ -160,6 +160,23 @@ static void watch(sw_http_server *server, int epoll_fd, unsigned idle_s) {
     run(server);
 }
 
+static bool is_loopback(int fd) {
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &len) != 0) {
+        return false;
+    }
+    if (address.ss_family == AF_INET) {
+        return ntohl(((const struct sockaddr_in *)(const void *)&address)->sin_addr.s_addr) >> 24 == 127;
+    }
+    return address.ss_family == AF_INET6 &&
+           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)&address)->sin6_addr);
+}
+
+bool sw_http_server_is_local(const sw_http_server *server) {
+    return server->local;
+}
+
 sw_http_server *sw_http_server_new(uv_loop_t *loop, const sw_http_server_options *options, char **error) {
     unsigned idle_s = options->idle_timeout_s > 0 ? options->idle_timeout_s : HTTP_SERVER_IDLE_S;
     sw_http_server *server = xcalloc(1, sizeof *server);
@@ -169,6 +186,9 @@ sw_http_server *sw_http_server_new(uv_loop_t *loop, const sw_http_server_options
         return NULL;
     }
     server->loop = loop;
+    server->local = is_loopback(fd);
+    server->admit = options->admit;
+    server->admit_arg = options->admit_arg;
     server->max_body = options->max_body > 0 ? options->max_body : HTTP_SERVER_MAX_BODY;
     server->patience_ms = (uint64_t)idle_s * 2000;
     server->daemon = start_daemon(server, options, fd, idle_s);

@@ -25,12 +25,17 @@ typedef struct sw_http_server_options {
     size_t max_body;          /* bytes; 0 = 1 MiB */
     unsigned max_connections; /* 0 = 128 */
     unsigned idle_timeout_s;  /* 0 = 30 */
+    /* Asked before each handler; NULL: every request is admitted. False when it has replied itself. */
+    bool (*admit)(sw_http_exchange *exchange, void *arg);
+    void *admit_arg;
 } sw_http_server_options;
 
 /* NULL on failure, with *error (caller frees) saying what and why. */
 sw_http_server *sw_http_server_new(uv_loop_t *loop, const sw_http_server_options *options, char **error);
 void sw_http_server_free(sw_http_server *server);
 int sw_http_server_port(const sw_http_server *server);
+/* Whether only this machine can reach it: it listens on a loopback address. */
+bool sw_http_server_is_local(const sw_http_server *server);
 
 typedef void (*sw_http_handler)(sw_http_exchange *exchange, void *arg);
 void sw_http_server_route(sw_http_server *server, const char *method, const char *path,
@@ -44,7 +49,6 @@ void sw_http_query_each(const sw_http_exchange *exchange, const char *name,
                         void (*each)(const char *value, void *arg), void *arg);
 const char *sw_http_header(const sw_http_exchange *exchange, const char *name); /* NULL when absent */
 const char *sw_http_body(const sw_http_exchange *exchange, size_t *len);
-bool sw_http_from_loopback(const sw_http_exchange *exchange);
 
 /* Copies `body`. Each exchange is answered exactly once. */
 void sw_http_reply(sw_http_exchange *exchange, int status, const char *content_type, const void *body,

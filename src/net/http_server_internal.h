@@ -68,6 +68,9 @@ struct sw_http_server {
     size_t max_body;
     uint64_t patience_ms; /* for one request, from the end of the one before to its answer */
     int port;
+    bool local;
+    bool (*admit)(sw_http_exchange *exchange, void *arg);
+    void *admit_arg;
     bool run_again;
     http_peer *peers;
     sw_http_exchange *deferred;

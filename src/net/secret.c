@@ -162,3 +162,14 @@ const char *sw_secrets_get(sw_secrets *secrets, const char *path, size_t *len, c
     }
     return entry->text;
 }
+
+bool sw_secret_equal(const char *a, size_t a_len, const char *b, size_t b_len) {
+    if (a_len != b_len) {
+        return false;
+    }
+    volatile unsigned char difference = 0;
+    for (size_t i = 0; i < a_len; i++) {
+        difference |= (unsigned char)a[i] ^ (unsigned char)b[i];
+    }
+    return difference == 0;
+}

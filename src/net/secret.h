@@ -22,4 +22,8 @@ void sw_secrets_free(sw_secrets *secrets); /* wipes them */
  * regular file, empty or too large; `error` then names file and reason. */
 const char *sw_secrets_get(sw_secrets *secrets, const char *path, size_t *len, char error[256]);
 
+/* Whether two texts are equal, in a time that does not tell where they differ (but does tell their lengths).
+ */
+bool sw_secret_equal(const char *a, size_t a_len, const char *b, size_t b_len);
+
 #endif
