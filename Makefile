@@ -5,13 +5,14 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 FUZZ_SECONDS ?= 20
+KILLS ?= 1000
 ARGS ?=
 
 # A make below a make would warn about the jobs that it was not given.
 cmake_build = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL cmake --build $(1) --parallel $(JOBS) --target $(2)
 c_files = $(shell find src tests -name '*.c' -o -name '*.h')
 
-.PHONY: all build dependencies dev clang run test tidy fuzz bench format check-format env-example install clean help
+.PHONY: all build dependencies dev clang run test tidy fuzz chaos bench format check-format env-example install clean help
 .NOTPARALLEL:
 
 all: dependencies build
@@ -47,6 +48,11 @@ tidy: ## clang-tidy over src/
 fuzz: ## each fuzz target for FUZZ_SECONDS (20)
 	@tools/install-dependencies build lint
 	@JOBS=$(JOBS) FUZZ_SECONDS=$(FUZZ_SECONDS) tools/run-fuzz $(ARGS)
+
+chaos: all ## kills the agent KILLS (1000) times at random moments; nothing may be lost or told twice
+	@tools/install-dependencies test
+	@tools/python-environment
+	@CHAOS_KILLS=$(KILLS) build/venv/bin/python -m pytest -c tests/e2e/pytest.ini --rootdir=. tests/chaos -q -s -p no:cacheprovider
 
 bench: all ## measures memory, time per tick and reload time (tests/bench)
 	@tools/install-dependencies test
