@@ -27,6 +27,7 @@ struct translation {
     size_t size[MAX_DEPTH + 1];  /* of each open group, written out */
     size_t last;                 /* the size of what a repetition would repeat */
     bool last_is_group;
+    enum { NOTHING, PIECE, REPEATED, LAZY } behind; /* what a repetition would find before it */
     const char *wrong;
 };
 
@@ -110,6 +111,31 @@ static void translate_brackets(struct translation *t) {
     }
 }
 
+/* At a repetition. One of a repetition is refused as RE2 does: the C library would multiply them, at the cost
+ * of gigabytes. The "?" of a lazy one is left out: a whole value matches either way. False when there is
+ * nothing to be written. */
+static bool begin_repetition(struct translation *t) {
+    if (t->behind == PIECE) {
+        t->behind = REPEATED;
+        return true;
+    }
+    if (t->behind == REPEATED && *t->at == '?') {
+        t->behind = LAZY;
+        t->at++;
+        return false;
+    }
+    t->wrong = t->behind == NOTHING ? "has a repetition of nothing" : "has a repetition of a repetition";
+    return false;
+}
+
+/* Something that matches a piece of text by itself was written. */
+static void note_piece(struct translation *t) {
+    t->size[t->depth]++;
+    t->last = 1;
+    t->last_is_group = false;
+    t->behind = PIECE;
+}
+
 /* At "{": a repetition, or a plain brace when it is none, as in RE2. */
 static void translate_brace(struct translation *t) {
     char *end = NULL;
@@ -123,10 +149,14 @@ static void translate_brace(struct translation *t) {
     if (end == NULL || *end != '}') {
         emit(t, "[{]");
         t->at++;
+        note_piece(t);
         return;
     }
     if (least > 255 || most > 255 || most < least) {
         t->wrong = "has a repetition that cannot be used (255 at most)";
+        return;
+    }
+    if (!begin_repetition(t)) {
         return;
     }
     size_t times = most > 1 ? most : 1;
@@ -144,6 +174,7 @@ static void translate_group(struct translation *t) {
         t->wrong = "has too many groups within each other";
         return;
     }
+    t->behind = NOTHING;
     t->inner[++t->depth] = 0;
     t->size[t->depth] = 0;
     emit_char(t, *t->at++);
@@ -152,13 +183,6 @@ static void translate_group(struct translation *t) {
     } else if (*t->at == '?') {
         t->wrong = "has (?…), of which only (?:…) is known";
     }
-}
-
-/* Something that matches a piece of text by itself was written. */
-static void note_piece(struct translation *t) {
-    t->size[t->depth]++;
-    t->last = 1;
-    t->last_is_group = false;
 }
 
 /* At ")". */
@@ -171,6 +195,7 @@ static void translate_group_end(struct translation *t) {
     t->last = t->size[t->depth--] + 1;
     t->size[t->depth] += t->last;
     t->last_is_group = true;
+    t->behind = PIECE;
     emit_char(t, *t->at++);
     if (*t->at != '\0' && strchr("*+?{", *t->at) != NULL) {
         depth++;
@@ -198,9 +223,14 @@ static void translate(struct translation *t) {
             translate_group(t);
         } else if (*t->at == ')') {
             translate_group_end(t);
+        } else if (strchr("*+?", *t->at) != NULL) {
+            if (begin_repetition(t)) {
+                emit_char(t, *t->at++);
+            }
         } else {
-            if (strchr("*+?|", *t->at) == NULL) {
-                note_piece(t);
+            note_piece(t);
+            if (strchr("|^$", *t->at) != NULL) {
+                t->behind = NOTHING;
             }
             emit_char(t, *t->at++);
         }

@@ -54,6 +54,16 @@ static const char *check_start(const char *url) {
     return next == '\0' || next == '/' || next == '?' || next == '#' ? "it has no host" : NULL;
 }
 
+/* curl decodes escapes in a host ("%35" is then 0.0.0.5): such a host could not be written again. */
+static bool has_escaped_host(const char *url) {
+    const char *authority = strstr(url, "://") + 3;
+    const char *end = authority + strcspn(authority, "/?#");
+    for (const char *c = authority; c < end; c++) {
+        authority = *c == '@' ? c + 1 : authority;
+    }
+    return *authority != '[' && memchr(authority, '%', (size_t)(end - authority)) != NULL;
+}
+
 /* NULL with *out owned by the caller, or what is wrong. */
 static const char *parse(const char *url, CURLU **out) {
     *out = NULL;
@@ -70,6 +80,9 @@ static const char *parse(const char *url, CURLU **out) {
     CURLU *parsed = curl_url();
     CURLUcode code = parsed != NULL ? curl_url_set(parsed, CURLUPART_URL, url, 0) : CURLUE_OUT_OF_MEMORY;
     char *port = NULL;
+    if (code == CURLUE_OK && has_escaped_host(url)) {
+        code = CURLUE_BAD_HOSTNAME;
+    }
     if (code == CURLUE_OK && curl_url_get(parsed, CURLUPART_PORT, &port, 0) == CURLUE_OK) {
         if (strspn(port, "0") == strlen(port)) {
             code = CURLUE_BAD_PORT_NUMBER;

@@ -73,7 +73,13 @@ static void lists_that_cannot_be_used_say_why(void **state) {
         {"a=~\"(((a?)?)?){255}b\"", "repeated groups"}, /* would take gigabytes to compile */
         {"a=~\"((a*)*){32}b\"", "too large"},
         {"a=~\"(((a*)*)*)*\"", "repeated groups"},
-        {"a=~\"*x\"", "wrong"},
+        {"a=~\"*x\"", "repetition of nothing"},
+        {"a=~\"x|+\"", "repetition of nothing"},
+        {"a=~\"(?:?x)\"", "repetition of nothing"},
+        {"a=~\"x++++++++++++++++++++++++++++++++++++++++\"", "repetition of a repetition"}, /* likewise */
+        {"a=~\"x*{3}\"", "repetition of a repetition"},
+        {"a=~\"x{2}{3}\"", "repetition of a repetition"},
+        {"a=~\"x+?*\"", "repetition of a repetition"},
     };
     for (size_t i = 0; i < SW_ARRAY_LEN(cases); i++) {
         sw_matchers matchers = {0};
@@ -109,6 +115,9 @@ static void values_match_as_in_alertmanager(void **state) {
         {"a!~x.*", "xyz", false},
         {"a!~x.*", "", true},
         {"a=~\"(?:GET|POST) /a\"", "POST /a", true},
+        {"a=~\"x+?y*?z{1,2}?\"", "xxzz", true}, /* lazy or not is all the same for a whole value */
+        {"a=~\"x+?\"", "", false},
+        {"a=~\"{x{{\"", "{x{{", true},
         {"a=~\"GET /users/\\\\d+\"", "GET /users/42", true},
         {"a=~\"[\\\\w.-]+\"", "my_host-1.x", true},
         {"a=~\"[^\\\\d]+\"", "abc1", false},

@@ -53,6 +53,8 @@ static void bad_urls_are_told_what_is_wrong(void **state) {
     assert_wrong("http://tem po/", "it has spaces or control characters");
     assert_wrong("http://tempo/\r\nX: y", "it has spaces or control characters");
     assert_wrong("http://[::1/", "its host name is malformed");
+    assert_wrong("http://us7%%7ftp:/x", "its host name is malformed");
+    assert_wrong("http://%35", "its host name is malformed");
 }
 
 static void a_url_over_the_limit_is_invalid(void **state) {
