@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 FUZZ_SECONDS ?= 20
-KILLS ?= 1000
+KILLS ?= 90
 ARGS ?=
 
 # A make below a make would warn about the jobs that it was not given.
@@ -49,7 +49,7 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (20)
 	@tools/install-dependencies build lint
 	@JOBS=$(JOBS) FUZZ_SECONDS=$(FUZZ_SECONDS) tools/run-fuzz $(ARGS)
 
-chaos: all ## kills the agent KILLS (1000) times at random moments; nothing may be lost or told twice
+chaos: all ## kills the agent KILLS (90) times at random moments; nothing may be lost or told twice
 	@tools/install-dependencies test
 	@tools/python-environment
 	@CHAOS_KILLS=$(KILLS) build/venv/bin/python -m pytest -c tests/e2e/pytest.ini --rootdir=. tests/chaos -q -s -p no:cacheprovider
