@@ -86,6 +86,29 @@ function T.raises(body, text) end
 ---@return spanwatch.Finding
 function T.finding(findings, fields) end
 
+---Loads a format that lies beside the test file, as the agent would.
+---@param file string "slack.lua"
+---@return spanwatch.test.Formatter
+function T.formatter(file) end
+
+---A notification with every field that one always has: a warning of type "high_latency" that fires, of service "checkout",
+---operation "POST /pay", without traces. Fields given replace these. An unknown field raises.
+---@param fields? table<string, any> Any of spanwatch.Notification.
+---@return spanwatch.Notification
+function T.alert(fields) end
+
+---@class spanwatch.test.Formatter
+---@field content_type string
+local F = {}
+
+---One call, as the agent makes it. Gives what would be sent, decoded when it is JSON, and as text. Raises what the format
+---raises, and when it returned neither a table nor text.
+---@param alert spanwatch.Notification
+---@param config? spanwatch.FormatConfig
+---@return any body
+---@return string text
+function F:format(alert, config) end
+
 ---@class spanwatch.test.Detector
 ---@field name string
 ---@field config table<string, any> The effective configuration.

@@ -26,6 +26,7 @@
 typedef struct sw_agent sw_agent;
 typedef struct sw_progress sw_progress;
 typedef struct sw_pending sw_pending;
+typedef struct sw_formatting sw_formatting;
 
 typedef struct sw_agent_metrics {
     sw_metric *anomalies; /* trace_anomalies_total{type} */
@@ -56,6 +57,7 @@ struct sw_agent {
     sw_secrets *api_secrets;
     sw_store *store;
     sw_outbox *outbox;
+    sw_formatting *formatting; /* NULL: bodies go out in the default form */
     sw_alerts *alerts;
     sw_silences *silences;
     sw_mute_times *mute_times;
@@ -153,6 +155,13 @@ sw_silences_sink sw_silencing_sink(sw_agent *agent); /* stores what changes, in 
 const char *sw_silencing_reason(const sw_agent *agent, const sw_alert *alert);
 /* Ends what is over, and sends what is not kept back any more: once per tick, and after a change. */
 void sw_silencing_sweep(sw_agent *agent);
+
+/* formatting.c: SPANWATCH_WEBHOOK_FORMAT, for the outbox; it is closed after the outbox. */
+sw_row_format sw_formatting_open(sw_agent *agent);
+void sw_formatting_close(sw_agent *agent);
+/* Why the last notification could not be formatted; NULL when it could. */
+const char *sw_formatting_error(const sw_agent *agent);
+void sw_formatting_probe(sw_agent *agent); /* after each tick: tries what failed again */
 
 /* blindness.c: what keeps the agent from seeing or telling, now. Caller frees. */
 sw_finding *sw_blindness(const sw_agent *agent, size_t *n);

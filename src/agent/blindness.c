@@ -151,6 +151,18 @@ static void look_at_storage(struct list *list) {
     }
 }
 
+static void look_at_formatter(struct list *list) {
+    const char *error = sw_formatting_error(list->agent);
+    if (error != NULL) {
+        add(list, "formatter_failing", SW_SEVERITY_CRITICAL, NULL,
+            xasprintf(
+                "notifications cannot be written as %s and go out in the default form, which the receiver "
+                "may refuse: %s",
+                list->agent->config->webhook_format, error))
+            ->error_message = xstrdup(error);
+    }
+}
+
 bool sw_blindness_known(const sw_agent *agent) {
     int64_t limit = agent->config->source_blind_ticks;
     return agent->source == NULL || limit == 0 || agent->last_poll_reason == NULL ||
@@ -166,6 +178,7 @@ sw_finding *sw_blindness(const sw_agent *agent, size_t *n) {
     }
     look_at_outbox(&list);
     look_at_storage(&list);
+    look_at_formatter(&list);
     *n = list.n;
     return list.findings;
 }

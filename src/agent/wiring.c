@@ -165,6 +165,7 @@ static void open_outbox(sw_agent *agent) {
         .url = config->tempo_alert_webhook_url,
         .profile = webhook_profile(config),
         .hmac_secret_file = config->webhook_hmac_secret_file[0] ? config->webhook_hmac_secret_file : NULL,
+        .format = sw_formatting_open(agent),
         .timeout_ms = config->webhook_timeout_ms,
         .max_age_ms = config->webhook_max_age_secs * 1000,
         .backoff_min_ms = config->webhook_backoff_min_ms,
@@ -233,6 +234,7 @@ void sw_agent_close(sw_agent *agent) {
     sw_commit_stop(agent);
     sw_detectors_free(agent->detectors);
     sw_outbox_free(agent->outbox);
+    sw_formatting_close(agent);
     sw_alerts_free(agent->alerts);
     sw_silencing_close(agent);
     if (agent->source != NULL) {

@@ -38,6 +38,12 @@ static void find_all(const sw_setup *setup, names *all) {
     sw_files_release(&found);
 }
 
+/* "notify/slack" when that is the webhook's format: it has settings too. */
+static bool is_format(const sw_setup *setup, const char *name) {
+    const char *format = setup->config.webhook_format;
+    return format[0] != '\0' && sw_starts_with(name, "notify/") && sw_streq(name + strlen("notify/"), format);
+}
+
 static bool is_known(const names *all, const char *name, sw_nearest *nearest) {
     for (size_t i = 0; i < all->names.n; i++) {
         sw_nearest_offer(nearest, all->names.paths[i]);
@@ -56,7 +62,7 @@ static void warn_of_unused_settings(const sw_setup *setup, const names *all) {
     json_object_foreach(table, name, value) {
         sw_nearest nearest;
         sw_nearest_init(&nearest, name);
-        if (!is_known(all, name, &nearest)) {
+        if (!is_format(setup, name) && !is_known(all, name, &nearest)) {
             fprintf(stderr,
                     "spanwatch: warning: detector_config has settings for %s, which does not run%s%s%s\n",
                     name, nearest.best[0] ? "; did you mean " : "", nearest.best, nearest.best[0] ? "?" : "");

@@ -9,6 +9,7 @@
 
 #include "cli/paths.h"
 #include "cli/worker_call.h"
+#include "detectors/formatter.h"
 #include "telemetry/log.h"
 
 extern char **environ;
@@ -32,6 +33,22 @@ static void check_scripts_dir(sw_setup *setup) {
     } else if (!S_ISDIR(status.st_mode)) {
         sw_buf_printf(&setup->mistakes, "SPANWATCH_SCRIPTS_DIR: %s is not a folder\n", setup->scripts_dir);
     }
+}
+
+/* A format that is not there is known before the first alert needs it. */
+static void check_format(sw_setup *setup) {
+    struct stat status;
+    const char *name = setup->config.webhook_format;
+    if (name[0] == '\0') {
+        return;
+    }
+    char *path = sw_formatter_path(setup->scripts_dir, name);
+    bool file = stat(path, &status) == 0 && S_ISREG(status.st_mode) && access(path, R_OK) == 0;
+    if (!file) {
+        sw_buf_printf(&setup->mistakes,
+                      "SPANWATCH_WEBHOOK_FORMAT: there is no format \"%s\": %s cannot be read\n", name, path);
+    }
+    free(path);
 }
 
 /* What was found takes the place of the empty setting, so that --print-config shows what is used. */
@@ -88,6 +105,7 @@ int sw_setup_load(sw_setup *setup, const sw_options *options) {
     check_worker(setup);
     check_scripts_dir(setup);
     setup->scripts_can_run = setup->mistakes.len == before;
+    check_format(setup);
     return setup->mistakes.len > 0 ? SW_EXIT_CONFIG : 0;
 }
 

@@ -101,6 +101,13 @@ static char *check_mute_times(const char *text) {
     return why;
 }
 
+static char *check_format(const char *text) {
+    return made_of(text, strlen(text), LETTERS DIGITS "_-")
+               ? NULL
+               : xstrdup("must be the name of a script in notify of the scripts folder without .lua, such as "
+                         "slack");
+}
+
 char *sw_check_text(const sw_setting *setting, const char *text) {
     if (setting->type == SW_TYPE_URL) {
         return check_url(text);
@@ -115,6 +122,8 @@ char *sw_check_text(const sw_setting *setting, const char *text) {
         return check_trace_url(text);
     case offsetof(sw_config, tempo_tenant):
         return check_tenant(text);
+    case offsetof(sw_config, webhook_format):
+        return check_format(text);
     case offsetof(sw_config, mute_time_intervals):
         return check_mute_times(text);
     default:

@@ -291,6 +291,9 @@ static void handle_closed(uv_handle_t *handle) {
 static void cancel_attempts(sw_outbox *outbox) {
     bool http = outbox->options.url != NULL && outbox->options.url[0] != '\0';
     for (sw_entry *entry = outbox->queue.entries; entry != NULL; entry = entry->hh.next) {
+        if (entry->formatting != NULL) {
+            outbox->options.format.cancel(entry->formatting, outbox->options.format.arg);
+        }
         if (entry->attempt != NULL) {
             (http ? sw_webhook_cancel : sw_stdout_cancel)(entry->attempt);
         }

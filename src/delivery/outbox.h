@@ -33,11 +33,22 @@
 #define SW_OUTBOX_MAX_DEAD 10000               /* dead letters kept for each receiver */
 #define SW_OUTBOX_MAX_BYTES ((size_t)32 << 20) /* bodies in memory; beyond it rows are only in the store */
 
+/* Turns the body of a row into what the receiver takes, just before an attempt. `start` gives a handle for
+ * cancel(); `done` exactly once, from the loop, unless cancelled: with a body (copied), or with NULL when
+ * there is none; then the row's own goes out. The row stays valid until then. */
+typedef void (*sw_row_formatted)(const char *content_type, const char *body, size_t len, void *arg);
+typedef struct sw_row_format {
+    void *(*start)(const sw_outbox_row *row, sw_row_formatted done, void *done_arg, void *arg);
+    void (*cancel)(void *handle, void *arg);
+    void *arg;
+} sw_row_format;
+
 typedef struct sw_receiver_options {
     const char *name; /* "webhook" */
     const char *url;  /* NULL or "": bodies go to standard output, one line each, and are delivered by that */
     sw_http_profile profile;
-    const char *hmac_secret_file; /* NULL: no signature */
+    const char *hmac_secret_file; /* NULL: no signature. It is over what is sent */
+    sw_row_format format;         /* start NULL: bodies go out as they are, as they do to standard output */
     int64_t timeout_ms;
     int64_t max_age_ms; /* then dead letter */
     int64_t backoff_min_ms;

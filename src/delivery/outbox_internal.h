@@ -53,6 +53,7 @@ typedef struct sw_entry {
     int64_t created_mono_ns;
     int64_t started_mono_ns;
     sw_attempt *attempt;
+    void *formatting; /* the format's handle: the attempt begins when it is done */
     sw_lane *lane;
     struct sw_entry *next; /* in the lane */
     UT_hash_handle hh;     /* by id, in the order of ids */

@@ -204,15 +204,37 @@ static size_t most_in_flight(const sw_outbox *outbox) {
     return one ? 1 : outbox->options.max_in_flight;
 }
 
-static void start(sw_outbox *outbox, sw_entry *entry) {
-    entry->state = SW_ENTRY_IN_FLIGHT;
+/* The row as it is sent now: the one that is kept has the default body. */
+static void attempt(sw_outbox *outbox, sw_entry *entry, const sw_outbox_row *row) {
     entry->started_mono_ns = sw_mono_ns(outbox->clock);
+    entry->attempt = to_stdout(outbox)
+                         ? sw_stdout_start(outbox->loop, row, attempt_done, entry)
+                         : sw_webhook_start(outbox->http, outbox->secrets, &outbox->options, row,
+                                            sw_wall_ns(outbox->clock), attempt_done, entry);
+}
+
+static void formatted(const char *content_type, const char *body, size_t len, void *arg) {
+    sw_entry *entry = arg;
+    sw_outbox_row row = entry->row;
+    entry->formatting = NULL;
+    if (body != NULL) {
+        row.content_type = (char *)content_type;
+        row.body = (char *)body;
+        row.body_len = len;
+    }
+    attempt(entry->outbox, entry, &row);
+}
+
+static void start(sw_outbox *outbox, sw_entry *entry) {
+    const sw_row_format *format = &outbox->options.format;
+    entry->state = SW_ENTRY_IN_FLIGHT;
     sw_queue_update(&outbox->queue, entry);
     outbox->in_flight++;
-    entry->attempt = to_stdout(outbox)
-                         ? sw_stdout_start(outbox->loop, &entry->row, attempt_done, entry)
-                         : sw_webhook_start(outbox->http, outbox->secrets, &outbox->options, &entry->row,
-                                            sw_wall_ns(outbox->clock), attempt_done, entry);
+    if (format->start != NULL && !to_stdout(outbox)) {
+        entry->formatting = format->start(&entry->row, formatted, entry, format->arg);
+    } else {
+        attempt(outbox, entry, &entry->row);
+    }
 }
 
 static void on_due(uv_timer_t *timer) {

@@ -24,6 +24,7 @@
 #define SW_WORKER_MAX_LOGS 200      /* lines per call; the rest is counted */
 #define SW_WORKER_MAX_LOG_TEXT 2048 /* bytes of a log message or field; the rest is cut */
 #define SW_WORKER_MAX_LOG_FIELDS 32
+#define SW_CONTENT_TYPE_SIZE 128
 
 typedef enum sw_error_kind {
     SW_ERROR_RUNTIME,
@@ -62,6 +63,10 @@ typedef struct sw_worker {
     msgpack_sbuffer config;     /* effective, MessagePack */
     msgpack_sbuffer state;      /* as of the last reply */
     msgpack_sbuffer next_state; /* of the reply that is being made */
+
+    /* The format, after the first FORMAT. */
+    bool formats;
+    char content_type[SW_CONTENT_TYPE_SIZE];
 } sw_worker;
 
 static inline sw_worker *sw_worker_of(lua_State *L) {

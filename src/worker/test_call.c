@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "worker/format.h"
+
 #define MAX_TESTS 10000
 
 /* Where the list of tests and the function that runs one lie in the registry. */
@@ -15,9 +17,9 @@ static const char dsl_source[] = {
 #include "test_dsl.inc"
 };
 
-/* Runs a detector's file in globals of its own, as a worker of its own would have, and leaves what it
+/* Runs a script's file in globals of its own, as a worker of its own would have, and leaves what it
  * returned. */
-static void run_detector(lua_State *L, const char *file, int source) {
+static void run_script(lua_State *L, const char *file, int source) {
     size_t len;
     const char *text = lua_tolstring(L, source, &len);
     sw_load_text(L, text, len, file);
@@ -51,7 +53,7 @@ static int host_detector(lua_State *L) {
     const char *file = luaL_checkstring(L, 1);
     luaL_checkstring(L, 2);
     lua_settop(L, 5);
-    run_detector(L, file, 2);
+    run_script(L, file, 2);
     int table = lua_gettop(L);
     sw_description description;
     sw_values_copy(L, 3, "config");
@@ -73,6 +75,25 @@ static int host_detector(lua_State *L) {
     lua_pushliteral(L, "check");
     lua_rawget(L, table);
     lua_setfield(L, -2, "check");
+    return 1;
+}
+
+/* formatter(file, source) → its function, content type */
+static int host_formatter(lua_State *L) {
+    const char *file = luaL_checkstring(L, 1);
+    luaL_checkstring(L, 2);
+    lua_settop(L, 2);
+    run_script(L, file, 2);
+    char content_type[SW_CONTENT_TYPE_SIZE];
+    sw_formatter_describe(L, lua_gettop(L), file, content_type);
+    lua_pushstring(L, content_type);
+    return 2;
+}
+
+/* body(what format returned) → the text that would be sent */
+static int host_body(lua_State *L) {
+    lua_settop(L, 1);
+    sw_formatter_body(L);
     return 1;
 }
 
@@ -156,9 +177,10 @@ static int host_set_now(lua_State *L) {
 }
 
 static const luaL_Reg host_functions[] = {
-    {"detector", host_detector}, {"copy", host_copy},   {"judge", host_judge}, {"asking", host_asking},
-    {"context", host_context},   {"dress", host_dress}, {"begin", host_begin}, {"finish", host_finish},
-    {"set_now", host_set_now},   {NULL, NULL},
+    {"detector", host_detector},   {"copy", host_copy},       {"judge", host_judge},
+    {"asking", host_asking},       {"context", host_context}, {"dress", host_dress},
+    {"begin", host_begin},         {"finish", host_finish},   {"set_now", host_set_now},
+    {"formatter", host_formatter}, {"body", host_body},       {NULL, NULL},
 };
 
 /* Runs the file, which names its tests. */

@@ -133,6 +133,15 @@ local function buckets_of(durations_ms)
   return buckets
 end
 
+local ALERT = { status = "firing", anomaly_type = "high_latency", fingerprint = "00112233445566778899aabbccddeeff",
+  service = "checkout", operation = "POST /pay", labels = {}, severity = "warning", summary = "1 trace of checkout POST /pay took longer than 1000 ms",
+  detector = "detect", source = "tempo", complete = true, estimated = false, ["repeat"] = false, traces = {} }
+local ALERT_MAY_HAVE = { trace_id = true, span_name = true, duration_ms = true, error_message = true, affected_traces = true,
+  total_traces = true, timestamp = true, value = true, threshold = true, window = true, starts_at = true, ends_at = true }
+for key in pairs(ALERT) do
+  ALERT_MAY_HAVE[key] = true
+end
+
 -- What the agent would show the detector of these.
 local function wanted(traces, wants)
   local kept = {}
@@ -228,6 +237,17 @@ function Detector:check(window)
   return nil, reason
 end
 
+local Formatter = {}
+Formatter.__index = Formatter
+
+function Formatter:format(alert, config)
+  if type(alert) ~= "table" then
+    error("format takes an alert: t.alert{...}", 2)
+  end
+  local text = host.body(self.run(host.copy(alert, "alert"), host.copy(config or {}, "config")))
+  return json.decode(text) or text, text
+end
+
 local function new_test()
   local t = {}
   local clock = { now = START }
@@ -310,6 +330,24 @@ local function new_test()
     local detector = setmetatable({ overrides = config or {}, clock = clock, metrics = {}, logs = {} }, Detector)
     load_into(detector, file)
     return detector
+  end
+
+  function t.alert(fields)
+    check_fields("t.alert", fields, ALERT_MAY_HAVE)
+    local alert = fill(fields, ALERT)
+    local now = floor(clock.now)
+    alert.timestamp = alert.timestamp or now
+    alert.window = alert.window or { from = now - 60, to = now }
+    alert.starts_at = alert.starts_at or os.date("!%Y-%m-%dT%H:%M:%SZ", now - 60)
+    return alert
+  end
+
+  function t.formatter(file)
+    if not sources[file] then
+      error(format("there is no '%s' beside the test file", tostring(file)), 2)
+    end
+    local run, content_type = host.formatter(file, sources[file])
+    return setmetatable({ run = run, content_type = content_type }, Formatter)
   end
 
   function t.equal(got, want, message)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "worker/format.h"
 #include "worker/internal.h"
 #include "worker/sandbox.h"
 #include "worker/test_call.h"
@@ -100,7 +101,7 @@ static void pack_failure(sw_worker *worker, uint64_t sequence) {
     pack_error(worker, sequence, sw_error_kind_name(worker->kind), worker->message, worker->traceback);
 }
 
-/* LOAD, CONFIG and TEST: each needs a state that nothing ran in yet. */
+/* LOAD, CONFIG, TEST and the first FORMAT: each needs a state that nothing ran in yet. */
 static void first_call(sw_worker *worker, uint64_t sequence, lua_CFunction body, sw_cursor *payload) {
     if (worker->L != NULL) {
         pack_error(worker, sequence, "runtime", "this worker has a script already", "");
@@ -150,6 +151,20 @@ static void check(sw_worker *worker, uint64_t sequence, sw_cursor *payload) {
     settle(worker, false);
 }
 
+static void format(sw_worker *worker, uint64_t sequence, sw_cursor *payload) {
+    if (worker->L == NULL) {
+        first_call(worker, sequence, sw_call_format, payload);
+    } else if (!worker->formats || worker->spent) {
+        pack_error(
+            worker, sequence, "runtime",
+            worker->spent ? "this worker ran into a limit before; start another" : "no format is loaded", "");
+    } else if (sw_protected(worker, sw_call_format, payload) != 0) {
+        pack_failure(worker, sequence);
+    } else {
+        settle(worker, false);
+    }
+}
+
 static void serve(sw_worker *worker, int kind, uint64_t sequence, sw_cursor *payload) {
     worker->dry = false;
     worker->now = 0;
@@ -167,6 +182,9 @@ static void serve(sw_worker *worker, int kind, uint64_t sequence, sw_cursor *pay
         break;
     case SW_FRAME_TEST:
         first_call(worker, sequence, sw_call_test, payload);
+        break;
+    case SW_FRAME_FORMAT:
+        format(worker, sequence, payload);
         break;
     default:
         pack_error(worker, sequence, "runtime", "this worker does not know this call", "");

@@ -1,0 +1,91 @@
+-- What formats of notifications share: texts that fit, titles, and facts in the order in which people want them.
+local notification = {}
+
+---Cuts a text to `max` characters (not bytes), the last of them "…" when something is missing.
+---@param text string
+---@param max integer
+---@return string
+function notification.cut(text, max)
+  local length = utf8.len(text)
+  if length == nil or length <= max then
+    return length and text or text:sub(1, max)
+  end
+  return text:sub(1, utf8.offset(text, max) - 1) .. "…"
+end
+
+---Joins lines with newlines, as many as fit whole into `max` characters; how many are left out is said.
+---@param lines string[]
+---@param max integer
+---@return string
+function notification.join(lines, max)
+  local kept, length = {}, 0
+  for i, line in ipairs(lines) do
+    local more = #lines > i and ("… and %d more"):format(#lines - i) or ""
+    local missing = ("… and %d more"):format(#lines - i + 1)
+    local size = utf8.len(line) + 1
+    if length + size + #more > max then
+      kept[#kept + 1] = missing
+      break
+    end
+    kept[#kept + 1], length = line, length + size
+  end
+  return table.concat(kept, "\n")
+end
+
+---A number as people write it: 2412.3, not 2412.3000000001.
+---@param value number
+---@return string
+function notification.number(value)
+  return ("%.6g"):format(value)
+end
+
+---"high_latency: shop POST /checkout", with RESOLVED before it when it is over.
+---@param alert spanwatch.Notification
+---@return string
+function notification.title(alert)
+  local place = {}
+  for _, part in ipairs { alert.service or "", alert.operation or "" } do
+    place[#place + 1] = part ~= "" and part or nil
+  end
+  local where = #place > 0 and ": " .. table.concat(place, " ") or ""
+  return (alert.status == "resolved" and "RESOLVED " or "") .. alert.anomaly_type .. where
+end
+
+---Name and value of what is known, for tables of facts.
+---@param alert spanwatch.Notification
+---@return {name: string, value: string}[]
+function notification.facts(alert)
+  local facts = {}
+  local function add(name, value)
+    if type(value) == "number" then
+      value = notification.number(value)
+    end
+    if value ~= nil and value ~= "" then
+      facts[#facts + 1] = { name = name, value = value }
+    end
+  end
+  add("Severity", alert.severity)
+  add("Service", alert.service)
+  add("Operation", alert.operation)
+  add("Value", alert.value)
+  add("Threshold", alert.threshold)
+  add("Affected traces", alert.affected_traces)
+  add("Error", alert.error_message)
+  add("Since", alert.starts_at)
+  add("Until", alert.ends_at)
+  return facts
+end
+
+---"2412.3 ms, card declined": what is known about one trace besides its id.
+---@param trace spanwatch.NotificationTrace
+---@return string
+function notification.about_trace(trace)
+  local parts = {}
+  if trace.duration_ms then
+    parts[1] = notification.number(trace.duration_ms) .. " ms"
+  end
+  parts[#parts + 1] = trace.error_message
+  return table.concat(parts, ", ")
+end
+
+return notification

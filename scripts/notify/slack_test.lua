@@ -1,0 +1,70 @@
+local function section_texts(body)
+  local texts = {}
+  for _, block in ipairs(body.attachments[1].blocks) do
+    texts[#texts + 1] = block.text and block.text.text
+    for _, field in ipairs(block.fields or {}) do
+      texts[#texts + 1] = field.text
+    end
+  end
+  return texts
+end
+
+local function trace(i)
+  return { trace_id = ("%032x"):format(i), duration_ms = 2412.5, url = ("https://grafana/trace/%032x"):format(i) }
+end
+
+test("a message has a fallback text, a header, the summary, facts and links to traces", function(t)
+  local slack = t.formatter("slack.lua")
+  t.equal(slack.content_type, "application/json; charset=utf-8")
+  local body = slack:format(t.alert { value = 2412.5, threshold = 1000, traces = { trace(1) } })
+  t.equal(body.text, "high_latency: checkout POST /pay: 1 trace of checkout POST /pay took longer than 1000 ms")
+  local blocks = body.attachments[1].blocks
+  t.equal(blocks[1], { type = "header", text = { type = "plain_text", text = "high_latency: checkout POST /pay" } })
+  t.equal(blocks[2].text, { type = "mrkdwn", text = "1 trace of checkout POST /pay took longer than 1000 ms" })
+  t.contains(blocks[3].fields, { type = "mrkdwn", text = "*Value*\n2412.5" })
+  local id = ("%032x"):format(1)
+  t.contains(blocks[4].text.text, ("<https://grafana/trace/%s|%s> 2412.5 ms"):format(id, id))
+end)
+
+test("severity and end have colours", function(t)
+  local slack = t.formatter("slack.lua")
+  local function color(fields)
+    return slack:format(t.alert(fields)).attachments[1].color
+  end
+  t.equal(color { severity = "critical" }, "#d00000")
+  t.equal(color { severity = "warning" }, "#e8a33d")
+  t.equal(color { severity = "critical", status = "resolved" }, "#2eb67d")
+end)
+
+test("what Slack gives a meaning is escaped", function(t)
+  local body = t.formatter("slack.lua"):format(t.alert { summary = "<!channel> a & b" })
+  t.equal(body.attachments[1].blocks[2].text.text, "&lt;!channel&gt; a &amp; b")
+end)
+
+test("no text is longer than Slack takes, whatever the alert holds", function(t)
+  local traces = {}
+  for i = 1, 100 do
+    traces[i] = trace(i)
+    traces[i].error_message = ("<ü>"):rep(200)
+  end
+  local body = t.formatter("slack.lua"):format(t.alert {
+    summary = ("<ä"):rep(4000), operation = ("&"):rep(4000), error_message = ("€"):rep(4000), value = 1, threshold = 2,
+    affected_traces = 3, ends_at = "2026-01-01T00:00:00Z", traces = traces,
+  })
+  t.truthy(utf8.len(body.text) <= 4000)
+  t.truthy(utf8.len(body.attachments[1].blocks[1].text.text) <= 150)
+  for _, text in ipairs(section_texts(body)) do
+    t.truthy(utf8.len(text) <= 3000, "section of " .. utf8.len(text))
+  end
+  for _, field in ipairs(body.attachments[1].blocks[3].fields) do
+    t.truthy(utf8.len(field.text) <= 2000)
+  end
+  t.truthy(#body.attachments[1].blocks[3].fields <= 10)
+  t.contains(body.attachments[1].blocks[4].text.text, "more")
+end)
+
+test("an alert about the agent itself, without service and traces, is a message too", function(t)
+  local body = t.formatter("slack.lua"):format(t.alert { anomaly_type = "source_unreachable", service = "", operation = "" })
+  t.equal(body.attachments[1].blocks[1].text.text, "source_unreachable")
+  t.equal(#body.attachments[1].blocks, 3)
+end)

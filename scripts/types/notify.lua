@@ -1,0 +1,53 @@
+---@meta spanwatch.notify
+-- What a format of notifications can see (scripts/notify), besides the Lua library, `require` and `json`. It runs in a
+-- sandbox of its own: no ctx, no questions, no state that outlives it.
+
+---A format. Its file returns one of these; SPANWATCH_WEBHOOK_FORMAT names the file.
+---@class spanwatch.Format
+---@field name? string For people.
+---@field content_type? string Default "application/json".
+---@field format fun(alert: spanwatch.Notification, config: spanwatch.FormatConfig): table|string What is sent: a table becomes JSON, text goes out as it is (2 MiB at most). Raise when it cannot be said: the default body goes out then.
+
+---The format's own settings, `detector_config["notify/NAME"]` of the config file, and:
+---@class spanwatch.FormatConfig
+---@field secret? string What SPANWATCH_WEBHOOK_FORMAT_SECRET_FILE holds.
+---@field [string] any
+
+---One notification: the documented payload, decoded. What is `null` there is nil here.
+---@class spanwatch.Notification
+---@field status "firing"|"resolved"
+---@field anomaly_type string
+---@field fingerprint string Identity of the alert, the same over its life.
+---@field service? string "" or nil when the alert is about no single one.
+---@field operation? string
+---@field labels table<string, string>
+---@field severity "info"|"warning"|"critical"
+---@field summary string
+---@field trace_id? string Of the longest trace that is listed, as are the next three.
+---@field span_name? string
+---@field duration_ms? number
+---@field error_message? string
+---@field affected_traces? number
+---@field total_traces? number
+---@field value? number
+---@field threshold? number
+---@field timestamp integer Unix seconds when this was decided.
+---@field window {from: integer, to: integer} Unix seconds.
+---@field complete boolean
+---@field estimated boolean
+---@field traces spanwatch.NotificationTrace[]
+---@field starts_at? string RFC 3339.
+---@field ends_at? string RFC 3339; when it is over.
+---@field detector string
+---@field source string
+---@field ["repeat"] boolean It is still there, nothing else happened.
+
+---@class spanwatch.NotificationTrace
+---@field trace_id string
+---@field service? string
+---@field operation? string
+---@field span_name? string
+---@field start? string RFC 3339.
+---@field duration_ms? number
+---@field error_message? string
+---@field url? string
