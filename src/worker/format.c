@@ -40,6 +40,7 @@ static void read_content_type(lua_State *L, int table, const char *path, char *o
     if (!good) {
         sw_shape_error(L, "%s: content_type must be text of 1 to %d printable characters", path,
                        SW_CONTENT_TYPE_SIZE - 1);
+        return; /* never: it raises */
     }
     memcpy(out, text, len);
     out[len] = '\0';

@@ -55,6 +55,8 @@ def test_tests_in_the_documents_pass(scripts, tmp_path, block):
     quick_start = (ROOT / "docs" / "TRACE_ALERTING_QUICKSTART.md").read_text()
     detector = next(block for block in re.findall(r"^```lua\n(.*?)^```", quick_start, re.M | re.S) if "slow_checkout" in block)
     (scripts / "slow_checkout.lua").write_text(detector)
+    own_format = next(block for block in re.findall(r"^```lua\n(.*?)^```", REFERENCE, re.M | re.S) if "notify/plain.lua" in block)
+    (scripts / "plain.lua").write_text(own_format)
     (scripts / "document_test.lua").write_text(block)
     done = run("test", scripts / "document_test.lua", env={"SPANWATCH_SCRIPTS_DIR": scripts}, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
