@@ -1,10 +1,11 @@
 """What the documents say is true: settings, metrics, and every piece of Lua in them runs."""
 
 import re
+import shutil
 import time
 
 import pytest
-from support.agent import ROOT, run
+from support.agent import ROOT, SCRIPTS, run
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 REFERENCE = (ROOT / "docs" / "TRACE_ALERTING.md").read_text()
@@ -66,6 +67,7 @@ def test_tests_in_the_documents_pass(scripts, tmp_path, block):
 def test_configuration_files_in_the_documents_are_valid(scripts, tmp_path, block):
     (scripts / "detectors").mkdir()
     (scripts / "detectors" / "canary.lua").write_text("return { check = function() return {} end }")
+    shutil.copytree(SCRIPTS / "notify", scripts / "notify")
     (tmp_path / "config.lua").write_text(block)
     done = run("check", "--config", tmp_path / "config.lua", env={"SPANWATCH_SCRIPTS_DIR": scripts}, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

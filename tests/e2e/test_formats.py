@@ -87,15 +87,18 @@ def test_a_format_that_is_not_there_is_a_mistake(tmp_path):
     assert ended.returncode == 78 and "must be the name of a script" in ended.stderr
 
 
-def test_every_format_that_comes_along_is_found(tempo, webhook, make_agent, traffic, tmp_path):
+def test_every_format_that_comes_along_makes_a_body(tempo, webhook, make_agent, traffic, tmp_path):
     key = tmp_path / "key"
     key.write_text("key")
+    config = tmp_path / "config.lua"
+    config.write_text("""return { detector_config = { ["notify/template"] = { template = { text = "{service}: {summary}" } } } }""")
     plant(tempo, traffic, 1)
     for file in sorted((SCRIPTS / "notify").glob("*.lua")):
         if file.stem.endswith("_test"):
             continue
         before = len(sent(webhook))
-        agent = make_agent(tempo, webhook, SPANWATCH_WEBHOOK_FORMAT=file.stem, SPANWATCH_WEBHOOK_FORMAT_SECRET_FILE=key)
+        agent = make_agent(tempo, webhook, SPANWATCH_WEBHOOK_FORMAT=file.stem, SPANWATCH_WEBHOOK_FORMAT_SECRET_FILE=key,
+                           SPANWATCH_CONFIG=config)  # fmt: skip
         eventually(lambda: len(sent(webhook)) > before, f"a body of {file.stem}")  # noqa: B023
         assert not of_type(webhook, "high_latency"), file.stem
         agent.kill()

@@ -402,8 +402,8 @@ static void calls_out_of_order_are_refused(void **state) {
     assert_error(peer_check(&p), "runtime", "no detector is loaded");
     assert_ok(peer_load(&p, "return { check = function() return {} end }"));
     assert_error(peer_load(&p, "return { check = print }"), "runtime", "has a script already");
-    assert_error(peer_source(&p, SW_FRAME_FORMAT, "x.lua", "", 0, NULL), "runtime",
-                 "does not know this call");
+    assert_error(peer_source(&p, SW_FRAME_FORMAT, "x.lua", "", 0, NULL), "runtime", "no format is loaded");
+    assert_error(peer_source(&p, SW_FRAME_LOG, "x.lua", "", 0, NULL), "runtime", "does not know this call");
     assert_ok(peer_check(&p));
     assert_int_equal(peer_end(&p), 0);
 }
