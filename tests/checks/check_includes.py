@@ -17,6 +17,7 @@ OWNERS = {
     "msgpack": ("protocol", "detectors", "worker"),
     "seccomp.h": ("worker",),
     "openssl/": ("base",),
+    "zlib.h": ("otlp",),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.M)
 LIBRARY = re.compile(r"sw_library\((\w+) FOLDERS ([^)]*?) LINK ([^)]*)\)")

@@ -1,0 +1,333 @@
+/*
+ * ExportTraceServiceRequest in place. A Span is read by hand, since there are many; everything else that only
+ * has to be well-formed is checked against small tables.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "otlp/otlp.h"
+
+/* ---- checking ---- */
+
+struct message;
+
+struct member {
+    uint32_t number;
+    otlp_wire_type type;
+    const struct message *inner; /* NULL: a scalar, text or bytes */
+};
+
+struct message {
+    const struct member *members;
+    size_t n;
+};
+
+static const struct message any_value, key_value;
+
+static const struct member array_members[] = {{1, OTLP_BYTES, &any_value}};
+static const struct member list_members[] = {{1, OTLP_BYTES, &key_value}};
+static const struct message array_value = {array_members, SW_ARRAY_LEN(array_members)};
+static const struct message key_value_list = {list_members, SW_ARRAY_LEN(list_members)};
+static const struct member any_members[] = {
+    {1, OTLP_BYTES, NULL},   {2, OTLP_VARINT, NULL},        {3, OTLP_VARINT, NULL},
+    {4, OTLP_FIXED64, NULL}, {5, OTLP_BYTES, &array_value}, {6, OTLP_BYTES, &key_value_list},
+    {7, OTLP_BYTES, NULL},
+};
+static const struct message any_value = {any_members, SW_ARRAY_LEN(any_members)};
+static const struct member pair_members[] = {{1, OTLP_BYTES, NULL}, {2, OTLP_BYTES, &any_value}};
+static const struct message key_value = {pair_members, SW_ARRAY_LEN(pair_members)};
+static const struct member event_members[] = {
+    {1, OTLP_FIXED64, NULL}, {2, OTLP_BYTES, NULL}, {3, OTLP_BYTES, &key_value}, {4, OTLP_VARINT, NULL}};
+static const struct message event = {event_members, SW_ARRAY_LEN(event_members)};
+static const struct member link_members[] = {{1, OTLP_BYTES, NULL},  {2, OTLP_BYTES, NULL},
+                                             {3, OTLP_BYTES, NULL},  {4, OTLP_BYTES, &key_value},
+                                             {5, OTLP_VARINT, NULL}, {6, OTLP_FIXED32, NULL}};
+static const struct message span_link = {link_members, SW_ARRAY_LEN(link_members)};
+static const struct member scope_members[] = {
+    {1, OTLP_BYTES, NULL}, {2, OTLP_BYTES, NULL}, {3, OTLP_BYTES, &key_value}, {4, OTLP_VARINT, NULL}};
+static const struct message scope = {scope_members, SW_ARRAY_LEN(scope_members)};
+static const struct member resource_members[] = {{1, OTLP_BYTES, &key_value}, {2, OTLP_VARINT, NULL}};
+static const struct message resource = {resource_members, SW_ARRAY_LEN(resource_members)};
+
+static bool check(sw_otlp_text bytes, const struct message *type, unsigned depth) {
+    otlp_reader reader = otlp_reader_of(bytes);
+    otlp_field field;
+    int more = 0;
+    if (depth == 0) {
+        return false;
+    }
+    while ((more = otlp_next_field(&reader, &field)) > 0) {
+        for (size_t i = 0; i < type->n; i++) {
+            const struct member *member = &type->members[i];
+            if (member->number != field.number) {
+                continue;
+            }
+            if (member->type != field.type ||
+                (member->inner != NULL && !check(field.bytes, member->inner, depth - 1))) {
+                return false;
+            }
+            break;
+        }
+    }
+    return more == 0;
+}
+
+/* Two levels for each value in a value. */
+#define CHECK_DEPTH (2 * SW_OTLP_DEPTH_MAX)
+
+/* ---- spans ---- */
+
+static uint64_t big_endian(const char *bytes) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        sum = sum << 8 | (unsigned char)bytes[i];
+    }
+    return sum;
+}
+
+static bool read_span_id(sw_otlp_text bytes, uint64_t *id) {
+    *id = bytes.len == 8 ? big_endian(bytes.data) : 0;
+    return bytes.len == 8 || bytes.len == 0;
+}
+
+static bool read_trace_id(sw_otlp_text bytes, sw_otlp_trace_id *id) {
+    *id = (sw_otlp_trace_id){0};
+    if (bytes.len == 16) {
+        *id = (sw_otlp_trace_id){big_endian(bytes.data), big_endian(bytes.data + 8)};
+    }
+    return bytes.len == 16 || bytes.len == 0;
+}
+
+/* A Status that comes twice is merged, as protobuf does it. */
+static bool read_status(sw_otlp_text bytes, sw_otlp_span *span) {
+    otlp_reader reader = otlp_reader_of(bytes);
+    otlp_field field;
+    int more = 0;
+    while ((more = otlp_next_field(&reader, &field)) > 0) {
+        if (field.number == 2) {
+            span->status_message = field.bytes;
+        } else if (field.number == 3) {
+            span->status = (uint32_t)field.value;
+        }
+        if ((field.number == 2 && field.type != OTLP_BYTES) ||
+            (field.number == 3 && field.type != OTLP_VARINT)) {
+            return false;
+        }
+    }
+    return more == 0;
+}
+
+/* The wire type of each field of Span, by number; -1: no such field. */
+static const signed char span_types[] = {
+    -1,          OTLP_BYTES,   OTLP_BYTES,   OTLP_BYTES, OTLP_BYTES,   OTLP_BYTES,
+    OTLP_VARINT, OTLP_FIXED64, OTLP_FIXED64, OTLP_BYTES, OTLP_VARINT,  OTLP_BYTES,
+    OTLP_VARINT, OTLP_BYTES,   OTLP_VARINT,  OTLP_BYTES, OTLP_FIXED32,
+};
+
+static bool take_field(const otlp_field *field, sw_otlp_span *span) {
+    switch (field->number) {
+    case 1:
+        return read_trace_id(field->bytes, &span->trace_id);
+    case 2:
+        return read_span_id(field->bytes, &span->id);
+    case 3:
+        span->trace_state = field->bytes;
+        return true;
+    case 4:
+        return read_span_id(field->bytes, &span->parent_id);
+    case 5:
+        span->name = field->bytes;
+        return true;
+    case 6:
+        span->kind = (uint32_t)field->value;
+        return true;
+    case 7:
+        span->start_ns = field->value;
+        return true;
+    case 8:
+        span->end_ns = field->value;
+        return true;
+    case 9:
+        return check(field->bytes, &key_value, CHECK_DEPTH);
+    case 11:
+        return check(field->bytes, &event, CHECK_DEPTH);
+    case 13:
+        return check(field->bytes, &span_link, CHECK_DEPTH);
+    case 15:
+        return read_status(field->bytes, span);
+    default:
+        return true;
+    }
+}
+
+bool sw_otlp_read_span(sw_otlp_text message, sw_otlp_span *span) {
+    *span = (sw_otlp_span){.message = message};
+    otlp_reader reader = otlp_reader_of(message);
+    otlp_field field;
+    int more = 0;
+    while ((more = otlp_next_field(&reader, &field)) > 0) {
+        if (field.number >= SW_ARRAY_LEN(span_types)) {
+            continue;
+        }
+        if (span_types[field.number] != (signed char)field.type || !take_field(&field, span)) {
+            return false;
+        }
+    }
+    return more == 0;
+}
+
+/* ---- requests ---- */
+
+static int fail(char why[SW_OTLP_WHY], const char *message) {
+    snprintf(why, SW_OTLP_WHY, "%s", message);
+    return -1;
+}
+
+static sw_otlp_span *add_span(sw_otlp_spans *spans) {
+    if (spans->n == spans->max) {
+        return NULL;
+    }
+    if (spans->n == spans->allocated) {
+        spans->allocated = spans->allocated == 0 ? 64 : spans->allocated * 2;
+        spans->items = xrealloc_array(spans->items, spans->allocated, sizeof *spans->items);
+    }
+    return &spans->items[spans->n++];
+}
+
+static int read_scope_spans(sw_otlp_text bytes, sw_otlp_text service, sw_otlp_spans *spans, char *why) {
+    otlp_reader reader = otlp_reader_of(bytes);
+    otlp_field field;
+    int more = 0;
+    while ((more = otlp_next_field(&reader, &field)) > 0) {
+        if (field.number >= 1 && field.number <= 3 && field.type != OTLP_BYTES) {
+            return fail(why, "ScopeSpans: wrong wire type");
+        }
+        if (field.number == 1 && !check(field.bytes, &scope, CHECK_DEPTH)) {
+            return fail(why, "InstrumentationScope: malformed");
+        }
+        if (field.number == 2) {
+            sw_otlp_span *span = add_span(spans);
+            if (span == NULL) {
+                return fail(why, "too many spans in one request");
+            }
+            if (!sw_otlp_read_span(field.bytes, span)) {
+                return fail(why, "Span: malformed");
+            }
+            span->service = service;
+        }
+    }
+    return more == 0 ? 0 : fail(why, "ScopeSpans: malformed");
+}
+
+static sw_otlp_text text_of_value(sw_otlp_text value) {
+    otlp_reader reader = otlp_reader_of(value);
+    otlp_field field;
+    sw_otlp_text text = {NULL, 0};
+    while (otlp_next_field(&reader, &field) > 0) {
+        text = field.number == 1 ? field.bytes : (sw_otlp_text){NULL, 0}; /* the last one of a oneof */
+    }
+    return text;
+}
+
+static void find_service(sw_otlp_text bytes, sw_otlp_text *service) {
+    static const char name[] = "service.name";
+    sw_otlp_attributes attributes = {otlp_reader_of(bytes), 1};
+    sw_otlp_attribute attribute;
+    while (sw_otlp_next_attribute(&attributes, &attribute)) {
+        if (attribute.key.len == sizeof name - 1 && memcmp(attribute.key.data, name, sizeof name - 1) == 0) {
+            *service = text_of_value(attribute.value);
+        }
+    }
+}
+
+/* The resource may come behind its spans. */
+static int read_resource_spans(sw_otlp_text bytes, sw_otlp_spans *spans, char *why) {
+    sw_otlp_text service = {NULL, 0};
+    otlp_reader reader = otlp_reader_of(bytes);
+    otlp_field field;
+    int more = 0;
+    while ((more = otlp_next_field(&reader, &field)) > 0) {
+        if (field.number >= 1 && field.number <= 3 && field.type != OTLP_BYTES) {
+            return fail(why, "ResourceSpans: wrong wire type");
+        }
+        if (field.number == 1) {
+            if (!check(field.bytes, &resource, CHECK_DEPTH)) {
+                return fail(why, "Resource: malformed");
+            }
+            find_service(field.bytes, &service);
+        }
+    }
+    if (more != 0) {
+        return fail(why, "ResourceSpans: malformed");
+    }
+    reader = otlp_reader_of(bytes);
+    while (otlp_next_field(&reader, &field) > 0) {
+        if (field.number == 2 && read_scope_spans(field.bytes, service, spans, why) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int read_request(sw_otlp_text request, sw_otlp_spans *spans, char *why) {
+    otlp_reader reader = otlp_reader_of(request);
+    otlp_field field;
+    int more = 0;
+    while ((more = otlp_next_field(&reader, &field)) > 0) {
+        if (field.number != 1) {
+            continue;
+        }
+        if (field.type != OTLP_BYTES) {
+            return fail(why, "ExportTraceServiceRequest: wrong wire type");
+        }
+        if (read_resource_spans(field.bytes, spans, why) != 0) {
+            return -1;
+        }
+    }
+    return more == 0 ? 0 : fail(why, "ExportTraceServiceRequest: malformed");
+}
+
+int sw_otlp_read(sw_otlp_text request, sw_otlp_spans *spans, char why[SW_OTLP_WHY]) {
+    spans->n = 0;
+    int result = read_request(request, spans, why);
+    if (result != 0) {
+        spans->n = 0;
+    }
+    return result;
+}
+
+void sw_otlp_spans_init(sw_otlp_spans *spans, size_t max) {
+    *spans = (sw_otlp_spans){.max = max};
+}
+
+void sw_otlp_spans_release(sw_otlp_spans *spans) {
+    free(spans->items);
+    *spans = (sw_otlp_spans){.max = spans->max};
+}
+
+/* ---- attributes ---- */
+
+sw_otlp_attributes sw_otlp_attributes_of(sw_otlp_text span) {
+    return (sw_otlp_attributes){otlp_reader_of(span), 9};
+}
+
+bool sw_otlp_next_attribute(sw_otlp_attributes *attributes, sw_otlp_attribute *out) {
+    otlp_field field;
+    while (otlp_next_field(&attributes->reader, &field) > 0) {
+        if (field.number != attributes->field || field.type != OTLP_BYTES) {
+            continue;
+        }
+        *out = (sw_otlp_attribute){.key = {"", 0}, .value = {"", 0}};
+        otlp_reader pair = otlp_reader_of(field.bytes);
+        while (otlp_next_field(&pair, &field) > 0) {
+            if (field.number == 1) {
+                out->key = field.bytes;
+            } else if (field.number == 2) {
+                out->value = field.bytes;
+            }
+        }
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,115 @@
+#include "otlp/wire.h"
+
+#include <string.h>
+
+#define VARINT_MAX 10
+
+static int read_varint_slowly(otlp_reader *reader, uint64_t *value) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < VARINT_MAX && reader->at < reader->end; i++) {
+        unsigned char byte = *reader->at++;
+        if (i == VARINT_MAX - 1 && byte > 1) {
+            return -1; /* more than 64 bits */
+        }
+        sum |= (uint64_t)(byte & 0x7F) << (7 * i);
+        if (byte < 0x80) {
+            *value = sum;
+            return 0;
+        }
+    }
+    return -1;
+}
+
+static inline int read_varint(otlp_reader *reader, uint64_t *value) {
+    if (reader->at < reader->end && *reader->at < 0x80) {
+        *value = *reader->at++;
+        return 0;
+    }
+    return read_varint_slowly(reader, value);
+}
+
+static int read_fixed(otlp_reader *reader, unsigned size, uint64_t *value) {
+    if ((size_t)(reader->end - reader->at) < size) {
+        return -1;
+    }
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < size; i++) { /* little-endian; compilers make one load of it */
+        sum |= (uint64_t)reader->at[i] << (8 * i);
+    }
+    reader->at += size;
+    *value = sum;
+    return 0;
+}
+
+int otlp_next_field(otlp_reader *reader, otlp_field *field) {
+    if (reader->at == reader->end) {
+        return 0;
+    }
+    uint64_t tag = 0;
+    if (read_varint(reader, &tag) != 0 || tag > UINT32_MAX || tag >> 3 == 0) {
+        return -1;
+    }
+    field->number = (uint32_t)(tag >> 3);
+    field->type = (otlp_wire_type)(tag & 7);
+    switch (field->type) {
+    case OTLP_VARINT:
+        return read_varint(reader, &field->value) == 0 ? 1 : -1;
+    case OTLP_FIXED64:
+        return read_fixed(reader, 8, &field->value) == 0 ? 1 : -1;
+    case OTLP_FIXED32:
+        return read_fixed(reader, 4, &field->value) == 0 ? 1 : -1;
+    case OTLP_BYTES:
+        if (read_varint(reader, &field->value) != 0 || field->value > (uint64_t)(reader->end - reader->at)) {
+            return -1;
+        }
+        field->bytes = (sw_otlp_text){(const char *)reader->at, (size_t)field->value};
+        reader->at += field->value;
+        return 1;
+    default:
+        return -1; /* groups, and what never was */
+    }
+}
+
+static void put_raw_varint(sw_buf *out, uint64_t value) {
+    unsigned char bytes[VARINT_MAX];
+    size_t n = 0;
+    while (value >= 0x80) {
+        bytes[n++] = (unsigned char)(value | 0x80);
+        value >>= 7;
+    }
+    bytes[n++] = (unsigned char)value;
+    sw_buf_append(out, bytes, n);
+}
+
+static void put_tag(sw_buf *out, uint32_t field, otlp_wire_type type) {
+    put_raw_varint(out, (uint64_t)field << 3 | (uint64_t)type);
+}
+
+static void put_fixed(sw_buf *out, uint64_t value, size_t size) {
+    unsigned char bytes[8];
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = (unsigned char)(value >> (8 * i));
+    }
+    sw_buf_append(out, bytes, size);
+}
+
+void otlp_put_varint(sw_buf *out, uint32_t field, uint64_t value) {
+    put_tag(out, field, OTLP_VARINT);
+    put_raw_varint(out, value);
+}
+
+void otlp_put_fixed64(sw_buf *out, uint32_t field, uint64_t value) {
+    put_tag(out, field, OTLP_FIXED64);
+    put_fixed(out, value, 8);
+}
+
+void otlp_put_fixed32(sw_buf *out, uint32_t field, uint32_t value) {
+    put_tag(out, field, OTLP_FIXED32);
+    put_fixed(out, value, 4);
+}
+
+void otlp_put_bytes(sw_buf *out, uint32_t field, const void *data, size_t len) {
+    put_tag(out, field, OTLP_BYTES);
+    put_raw_varint(out, len);
+    sw_buf_append(out, data, len);
+}
