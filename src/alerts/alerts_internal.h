@@ -6,12 +6,10 @@
 
 #include <jansson.h>
 
+#include "base/keyed_hash.h"
+
 /* Identity: labels of a finding and those that the agent adds. */
 #define SW_ALERT_MAX_LABELS (SW_FINDING_MAX_LABELS + 4)
-
-/* For tables whose keys come from outside: keyed with random bytes of this process. */
-uint64_t sw_keyed_hash(const void *data, size_t len);
-uint64_t sw_keyed_hash_u64(uint64_t a, uint64_t b);
 
 /* A JSON string of any bytes: what is not UTF-8 is replaced. NULL gives null. */
 json_t *sw_text_to_json(const char *s);
