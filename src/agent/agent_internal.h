@@ -14,6 +14,7 @@
 #include "net/http_client.h"
 #include "net/http_server.h"
 #include "net/secret.h"
+#include "sources/otlp/receiver.h"
 #include "sources/source.h"
 #include "store/store.h"
 #include "telemetry/metrics.h"
@@ -62,7 +63,8 @@ struct sw_agent {
     sw_silences *silences;
     sw_mute_times *mute_times;
     sw_detectors *detectors;
-    sw_source *source; /* NULL when none is enabled */
+    sw_source *source;               /* NULL when none is enabled */
+    sw_otlp_receiver *otlp_receiver; /* what sends to the source, when that is OTLP */
 
     /* The tick (tick.c). */
     uv_timer_t tick_timer;
@@ -182,6 +184,9 @@ char *sw_agent_config_for(const char *detector, void *agent); /* caller frees */
 
 /* api_access.c: who may ask what of the HTTP server. False when it has replied. */
 bool sw_api_admit(sw_http_exchange *exchange, void *agent);
+
+/* wiring.c: begins to receive, where OTLP is the source. 0, or an exit code after saying why. */
+int sw_agent_receive(sw_agent *agent);
 
 /* http_api.c */
 int sw_api_start(sw_agent *agent);

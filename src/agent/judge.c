@@ -317,6 +317,7 @@ static void call_next(sw_progress *progress, sw_detector *detector) {
     sw_window_init(&window);
     if (step->counts) {
         agent->source->ops->build_window(agent->source, step->from_s, step->to_s, &window);
+        progress->known = progress->known && window.complete;
     }
     window.source = agent->source->ops->name;
     window.from_s = step->from_s;

@@ -167,16 +167,16 @@ int sw_agent_once(const sw_config *config, const sw_agent_paths *paths, bool jso
         sw_detectors_scan(once.agent.detectors, scripts_loaded, &once);
         uv_run(&once.agent.loop, UV_RUN_DEFAULT);
         print(&once);
-        if (once.agent.source == NULL) {
-            fprintf(stderr, "spanwatch: nothing was asked: no source is enabled (TEMPO_ENABLED=false)\n");
+        if (!config->tempo_enabled) {
+            fprintf(stderr, "spanwatch: nothing was asked: no source that can be asked is enabled "
+                            "(TEMPO_ENABLED=false)\n");
         }
         if (!once.sent_all) {
             fprintf(stderr, "spanwatch: not everything could be delivered to the webhook\n");
         }
-        result =
-            once.loaded && once.sent_all && once.agent.last_poll_reason == NULL && once.agent.source != NULL
-                ? 0
-                : 1;
+        result = once.loaded && once.sent_all && once.agent.last_poll_reason == NULL && config->tempo_enabled
+                     ? 0
+                     : 1;
         uv_close((uv_handle_t *)&once.timer, NULL);
         sw_agent_close(&once.agent);
     }

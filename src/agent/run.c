@@ -97,7 +97,8 @@ static void say_hello(const sw_agent *agent) {
                         ? sw_url_host(agent->config->tempo_alert_webhook_url)
                         : NULL;
     sw_log(SW_LOG_INFO, "spanwatch starts", "version", SW_VERSION, "tempo",
-           agent->config->tempo_enabled ? tempo : "off", "webhook",
+           agent->config->tempo_enabled ? tempo : "off", "otlp",
+           agent->config->tempo_enabled ? "off" : agent->config->otlp_http_address, "webhook",
            webhook != NULL ? webhook : "none, alerts are written to standard output", "scripts",
            agent->paths.scripts_dir, "storage", agent->paths.storage, "listen", agent->config->listen_address,
            NULL);
@@ -117,6 +118,9 @@ int sw_agent_run(const sw_config *config, const sw_agent_paths *paths) {
     agent.watchdog.data = &agent;
     result = sw_api_start(&agent);
     if (result == 0) {
+        result = sw_agent_receive(&agent);
+    }
+    if (result == 0) {
         int64_t watchdog_ms = sw_systemd_watchdog_ms();
         if (watchdog_ms > 0) {
             uv_timer_start(&agent.watchdog, keep_watchdog, (uint64_t)watchdog_ms, (uint64_t)watchdog_ms);
@@ -130,6 +134,7 @@ int sw_agent_run(const sw_config *config, const sw_agent_paths *paths) {
         uv_close((uv_handle_t *)&agent.signals[i], NULL);
     }
     uv_close((uv_handle_t *)&agent.watchdog, NULL);
+    sw_otlp_receiver_free(agent.otlp_receiver);
     if (agent.server != NULL) {
         sw_http_server_free(agent.server);
     }

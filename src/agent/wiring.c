@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sources/otlp/otlp_source.h"
 #include "sources/tempo/tempo.h"
 #include "telemetry/log.h"
 
 #define EXIT_CONFIG 78
 #define STEP_MAX_S 30
+#define SPANS_PER_REQUEST 200000
 
 static const double tick_bounds_ms[] = {1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
 static const double commit_bounds_ms[] = {0.5, 1, 2, 5, 10, 25, 50, 100, 250, 1000};
@@ -94,15 +96,57 @@ static sw_http_profile webhook_profile(const sw_config *config) {
     };
 }
 
+static int64_t step_s(const sw_config *config) {
+    int64_t interval = config->tempo_alert_interval_secs;
+    return interval < STEP_MAX_S ? interval : STEP_MAX_S;
+}
+
+static void open_otlp(sw_agent *agent) {
+    const sw_config *config = agent->config;
+    int64_t step = step_s(config);
+    sw_otlp_source_options options = {
+        .step_s = step,
+        .lookback_s = (config->tempo_lookback_window_secs + step - 1) / step * step,
+        .settle_s = config->otlp_settle_secs,
+        .max_bytes = (size_t)config->otlp_memory_mb << 20,
+        .max_series = (size_t)config->otlp_max_series,
+        .max_spans = SPANS_PER_REQUEST,
+    };
+    agent->source = sw_otlp_source_new(&agent->loop, agent->clock, agent->metrics, &options);
+}
+
+int sw_agent_receive(sw_agent *agent) {
+    const sw_config *config = agent->config;
+    if (config->tempo_enabled || agent->source == NULL) {
+        return 0;
+    }
+    char *error = NULL;
+    agent->otlp_receiver =
+        sw_otlp_receiver_new(&agent->loop, config->otlp_http_address, (size_t)config->otlp_max_body_bytes,
+                             agent->source, agent->metrics, &error);
+    if (agent->otlp_receiver == NULL) {
+        fprintf(stderr,
+                "spanwatch: cannot receive spans on %s: %s\nChoose another address with "
+                "SPANWATCH_OTLP_HTTP_ADDRESS or --otlp-http-address.\n",
+                config->otlp_http_address, error);
+        free(error);
+        return EXIT_CONFIG;
+    }
+    return 0;
+}
+
 static void open_source(sw_agent *agent) {
     const sw_config *config = agent->config;
-    if (!config->tempo_enabled) {
-        sw_log(SW_LOG_WARN, "no source is enabled: nothing is watched", "setting", "TEMPO_ENABLED=false",
-               NULL);
+    if (!config->tempo_enabled && config->otlp_http_address[0] != '\0') {
+        open_otlp(agent);
         return;
     }
-    int64_t interval = config->tempo_alert_interval_secs;
-    int64_t step = interval < STEP_MAX_S ? interval : STEP_MAX_S;
+    if (!config->tempo_enabled) {
+        sw_log(SW_LOG_WARN, "no source is enabled: nothing is watched", "setting",
+               "TEMPO_ENABLED=false and no SPANWATCH_OTLP_HTTP_ADDRESS", NULL);
+        return;
+    }
+    int64_t interval = config->tempo_alert_interval_secs, step = step_s(config);
     sw_tempo_options options = {
         .url = config->tempo_url,
         .profile = tempo_profile(config),

@@ -126,6 +126,6 @@ def test_compressed_answers_are_read(make_tempo, webhook, make_agent, traffic):
 
 
 def test_the_source_can_be_turned_off(webhook, make_agent):
-    agent = make_agent(None, webhook, TEMPO_ENABLED="false", TEMPO_URL="http://127.0.0.1:1").wait_ready()
+    agent = make_agent(None, webhook, TEMPO_ENABLED="false", SPANWATCH_OTLP_HTTP_ADDRESS="", TEMPO_URL="http://127.0.0.1:1").wait_ready()
     agent.wait_ticks(1)
     assert agent.metric("trace_alert_checks_total") == 0

@@ -1,0 +1,274 @@
+#include "sources/otlp/otlp_source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sources/otlp/assembly.h"
+#include "sources/otlp/series.h"
+
+/* Traces are kept for this long after their last span, so that late ones and duplicates find them. */
+#define KEEP_TRACES_S 300
+#define KIND_SERVER 2
+#define KIND_CONSUMER 5
+#define STATUS_ERROR 2
+
+typedef struct otlp_source {
+    sw_source source;
+    const sw_clock *clock;
+    sw_otlp_source_options options;
+    otlp_series *series;
+    otlp_assembly *assembly;
+    sw_otlp_spans spans; /* of the request at hand */
+    int64_t origin_s, horizon_s;
+    int64_t lost_before_s; /* what started before was received by a process that is gone; 0: nothing was */
+    uint64_t overflowed_seen, refused;
+
+    uv_timer_t *timer;
+    void (*done)(const sw_poll_result *result, void *arg);
+    void *done_arg;
+
+    sw_metric *m_spans, *m_memory, *m_traces, *m_series, *m_overflow;
+} otlp_source;
+
+static otlp_source *self_of(const sw_source *source) {
+    return (otlp_source *)(uintptr_t)source;
+}
+
+static int64_t now_s(const otlp_source *self) {
+    return sw_wall_ns(self->clock) / SW_NS_PER_S;
+}
+
+static int64_t align(const otlp_source *self, int64_t at_s) {
+    return at_s / self->options.step_s * self->options.step_s;
+}
+
+/* ---- taking spans ---- */
+
+static bool is_entry(const sw_otlp_span *span) {
+    return span->kind == KIND_SERVER || span->kind == KIND_CONSUMER || span->parent_id == 0;
+}
+
+static void count_span(otlp_source *self, const sw_otlp_span *span, int64_t now) {
+    int64_t start_s = (int64_t)(span->start_ns / (uint64_t)SW_NS_PER_S);
+    const char *result = "accepted";
+    if (start_s > now + OTLP_FUTURE_S) {
+        result = "future";
+    } else if (is_entry(span) &&
+               !otlp_series_add(self->series, start_s, span->service, span->name,
+                                sw_otlp_weight(span->trace_state), span->status == STATUS_ERROR,
+                                span->end_ns > span->start_ns ? (int64_t)(span->end_ns - span->start_ns)
+                                                              : 0)) {
+        result = "late";
+    }
+    sw_metric_add(self->m_spans, 1, result);
+}
+
+static bool has_ids(const sw_otlp_span *span) {
+    return span->id != 0 && (span->trace_id.high | span->trace_id.low) != 0;
+}
+
+sw_otlp_taken sw_otlp_source_take(sw_source *source, sw_otlp_text request, uint64_t *rejected,
+                                  char why[SW_OTLP_WHY]) {
+    otlp_source *self = self_of(source);
+    *rejected = 0;
+    why[0] = '\0';
+    if (sw_otlp_read(request, &self->spans, why) != 0) {
+        return SW_OTLP_MALFORMED;
+    }
+    int64_t mono_ns = sw_mono_ns(self->clock), now = now_s(self);
+    size_t bytes = 0;
+    for (size_t i = 0; i < self->spans.n; i++) {
+        bytes += self->spans.items[i].message.len + self->spans.items[i].service.len;
+    }
+    if (!otlp_assembly_make_room(self->assembly, self->spans.n, bytes, mono_ns)) {
+        self->refused++;
+        snprintf(why, SW_OTLP_WHY, "no room for more spans now: try again later");
+        return SW_OTLP_BUSY;
+    }
+    for (size_t i = 0; i < self->spans.n; i++) {
+        const sw_otlp_span *span = &self->spans.items[i];
+        if (!has_ids(span)) {
+            (*rejected)++;
+        } else if (otlp_assembly_add(self->assembly, span, mono_ns)) {
+            count_span(self, span, now);
+        } else {
+            sw_metric_add(self->m_spans, 1, "duplicate");
+        }
+    }
+    if (*rejected > 0) {
+        sw_metric_add(self->m_spans, (double)*rejected, "invalid");
+        snprintf(why, SW_OTLP_WHY, "spans without trace id or span id were not taken");
+    }
+    return SW_OTLP_TAKEN;
+}
+
+/* ---- polling ---- */
+
+static void show(otlp_source *self) {
+    uint64_t overflowed = otlp_series_overflowed(self->series);
+    sw_metric_set(self->m_memory, (double)otlp_assembly_bytes(self->assembly));
+    sw_metric_set(self->m_traces, (double)otlp_assembly_traces(self->assembly));
+    sw_metric_set(self->m_series, (double)otlp_series_entries(self->series));
+    sw_metric_add(self->m_overflow, (double)(overflowed - self->overflowed_seen));
+    self->overflowed_seen = overflowed;
+}
+
+static void polled(uv_timer_t *timer) {
+    otlp_source *self = timer->data;
+    char refused[SW_OTLP_WHY] = "";
+    if (self->refused > 0) {
+        snprintf(refused, sizeof refused, "%llu requests were refused for want of room",
+                 (unsigned long long)self->refused);
+        self->refused = 0;
+    }
+    const sw_poll_result result = {
+        .reachable = true,
+        .counts_ok = refused[0] == '\0',
+        .traces_ok = refused[0] == '\0',
+        .counts_reason = refused,
+        .traces_reason = refused,
+        .horizon_s = self->horizon_s,
+        .last_byte_mono_ns = sw_mono_ns(self->clock),
+    };
+    self->done(&result, self->done_arg);
+}
+
+static void op_poll(sw_source *source, const sw_wants *wants,
+                    void (*done)(const sw_poll_result *result, void *arg), void *arg) {
+    otlp_source *self = self_of(source);
+    self->done = done;
+    self->done_arg = arg;
+    int64_t horizon = align(self, now_s(self) - self->options.settle_s);
+    /* A clock that was set back: nothing is judged twice, and it goes on when the time has come again. */
+    self->horizon_s = horizon > self->horizon_s ? horizon : self->horizon_s;
+    otlp_assembly_offer(self->assembly, wants, sw_mono_ns(self->clock));
+    show(self);
+    uv_timer_start(self->timer, polled, 0, 0); /* nothing calls back from inside */
+}
+
+static void op_cancel(sw_source *source) {
+    uv_timer_stop(self_of(source)->timer);
+}
+
+static int64_t op_step_s(const sw_source *source) {
+    return self_of(source)->options.step_s;
+}
+
+/* What did not come by then counts as late, not as unknown. */
+static int64_t op_counts_known_until(const sw_source *source, int64_t from_s) {
+    int64_t horizon = self_of(source)->horizon_s;
+    return horizon > from_s ? horizon : from_s;
+}
+
+static unsigned op_revision(const sw_source *source, int64_t from_s, int64_t to_s) {
+    return otlp_series_revision(self_of(source)->series, from_s, to_s);
+}
+
+static void op_build_window(const sw_source *source, int64_t from_s, int64_t to_s, sw_window *window) {
+    const otlp_source *self = self_of(source);
+    otlp_series_build_window(self->series, from_s, to_s, window);
+    window->source = "otlp";
+    if (from_s < self->lost_before_s) {
+        window->complete = false;
+        free(window->reason);
+        window->reason = xstrdup("spans that came before the agent was started again are not known");
+    }
+}
+
+static const sw_trace *const *op_traces(const sw_source *source, size_t *n) {
+    return otlp_assembly_list(self_of(source)->assembly, n);
+}
+
+/* Older steps than asked for stay, so that the windows that are still revised keep all of theirs. */
+static void op_forget(sw_source *source, int64_t before_s) {
+    otlp_source *self = self_of(source);
+    otlp_series_forget(self->series, before_s - self->options.lookback_s - self->options.step_s);
+    otlp_assembly_forget(self->assembly, sw_mono_ns(self->clock) - KEEP_TRACES_S * SW_NS_PER_S);
+}
+
+static void op_save(const sw_source *source, int64_t *origin_s, int64_t *watermark_s) {
+    const otlp_source *self = self_of(source);
+    *origin_s = self->origin_s;
+    *watermark_s = self->horizon_s > self->origin_s ? self->horizon_s : self->origin_s;
+}
+
+static void op_restore(sw_source *source, int64_t origin_s, int64_t watermark_s) {
+    otlp_source *self = self_of(source);
+    (void)watermark_s;
+    if (origin_s > 0) {
+        self->origin_s = origin_s;
+        self->lost_before_s = now_s(self) + 1;
+    }
+}
+
+static void op_status_json(const sw_source *source, void *out) {
+    const otlp_source *self = self_of(source);
+    sw_buf_printf(out,
+                  "{\"name\": \"otlp\", \"horizon\": %lld, \"traces\": %zu, \"series\": %zu, "
+                  "\"memory_bytes\": %zu, \"accepted\": %.0f}",
+                  (long long)self->horizon_s, otlp_assembly_traces(self->assembly),
+                  otlp_series_entries(self->series), otlp_assembly_bytes(self->assembly),
+                  sw_metric_get(self->m_spans, "accepted"));
+}
+
+static void timer_closed(uv_handle_t *handle) {
+    free(handle);
+}
+
+static void op_free(sw_source *source) {
+    otlp_source *self = self_of(source);
+    uv_close((uv_handle_t *)self->timer, timer_closed);
+    otlp_series_free(self->series);
+    otlp_assembly_free(self->assembly);
+    sw_otlp_spans_release(&self->spans);
+    free(self);
+}
+
+static const sw_source_ops ops = {
+    .name = "otlp",
+    .poll = op_poll,
+    .cancel = op_cancel,
+    .step_s = op_step_s,
+    .counts_known_until = op_counts_known_until,
+    .revision = op_revision,
+    .build_window = op_build_window,
+    .traces = op_traces,
+    .forget = op_forget,
+    .save = op_save,
+    .restore = op_restore,
+    .status_json = op_status_json,
+    .free = op_free,
+};
+
+static void register_metrics(otlp_source *self, sw_metrics *metrics) {
+    static const char *const by_result[] = {"result", NULL};
+    self->m_spans =
+        sw_metrics_counter(metrics, "spanwatch_otlp_spans_total",
+                           "Spans received: accepted, duplicate, invalid (no ids), late and future "
+                           "(kept, but not counted).",
+                           by_result);
+    self->m_memory = sw_metrics_gauge(metrics, "spanwatch_otlp_memory_bytes", "Spans in memory.", NULL);
+    self->m_traces = sw_metrics_gauge(metrics, "spanwatch_otlp_traces", "Traces in memory.", NULL);
+    self->m_series = sw_metrics_gauge(metrics, "spanwatch_otlp_series",
+                                      "Services and operations in memory, in each step of time.", NULL);
+    self->m_overflow = sw_metrics_counter(metrics, "spanwatch_otlp_series_overflow_total",
+                                          "Spans counted as service and operation other.", NULL);
+}
+
+sw_source *sw_otlp_source_new(uv_loop_t *loop, const sw_clock *clock, sw_metrics *metrics,
+                              const sw_otlp_source_options *options) {
+    otlp_source *self = xcalloc(1, sizeof *self);
+    self->source.ops = &ops;
+    self->clock = clock;
+    self->options = *options;
+    self->series = otlp_series_new(options->step_s, options->max_series);
+    self->assembly = otlp_assembly_new(options->max_bytes);
+    sw_otlp_spans_init(&self->spans, options->max_spans);
+    self->origin_s = align(self, now_s(self));
+    self->timer = xcalloc(1, sizeof *self->timer);
+    uv_timer_init(loop, self->timer);
+    self->timer->data = self;
+    register_metrics(self, metrics);
+    return &self->source;
+}

@@ -1,0 +1,290 @@
+#define HASH_FUNCTION(key, len, hash) ((hash) = (unsigned)sw_keyed_hash(key, len))
+#define uthash_fatal(message) abort()
+#include "sources/otlp/series.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "base/keyed_hash.h"
+#include "sources/otlp/text.h"
+
+#define OTHER "other"
+#define NAME_MAX_BYTES 256 /* of a service or an operation; the rest is cut off */
+
+struct bin {
+    int index;
+    double count;
+};
+
+struct sketch {
+    struct bin *bins; /* ascending */
+    size_t n, allocated;
+};
+
+struct entry {
+    char *name; /* service, NUL, operation */
+    size_t name_len;
+    double count, errors;
+    struct sketch sketch;
+    UT_hash_handle hh;
+};
+
+struct step {
+    int64_t start_s;
+    struct entry *entries;
+    unsigned spans;
+    bool overflowed;
+    UT_hash_handle hh;
+};
+
+struct otlp_series {
+    int64_t step_s, forgotten_before_s;
+    size_t max_entries, n_entries;
+    double log_gamma;
+    uint64_t overflowed;
+    struct step *steps;
+};
+
+/* ---- the sketch ---- */
+
+static int bin_of(const otlp_series *series, int64_t duration_ns) {
+    double ms = (double)(duration_ns > 0 ? duration_ns : 1) / SW_NS_PER_MS;
+    return (int)ceil(log(ms) / series->log_gamma - 1e-9); /* a power of gamma is the upper end of its bin */
+}
+
+static void sketch_add(struct sketch *sketch, int index, double count) {
+    size_t low = 0, high = sketch->n;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (sketch->bins[middle].index < index) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low < sketch->n && sketch->bins[low].index == index) {
+        sketch->bins[low].count += count;
+        return;
+    }
+    if (sketch->n == sketch->allocated) {
+        sketch->allocated = sketch->allocated == 0 ? 4 : sketch->allocated * 2;
+        sketch->bins = xrealloc_array(sketch->bins, sketch->allocated, sizeof *sketch->bins);
+    }
+    memmove(sketch->bins + low + 1, sketch->bins + low, (sketch->n - low) * sizeof *sketch->bins);
+    sketch->bins[low] = (struct bin){index, count};
+    sketch->n++;
+}
+
+/* ---- entries ---- */
+
+static void free_entries(struct entry **entries) {
+    struct entry *entry = NULL, *next = NULL;
+    HASH_ITER(hh, *entries, entry, next) {
+        HASH_DEL(*entries, entry);
+        free(entry->name);
+        free(entry->sketch.bins);
+        free(entry);
+    }
+}
+
+static struct entry *find_entry(struct entry *entries, const char *name, size_t len) {
+    struct entry *entry = NULL;
+    HASH_FIND(hh, entries, name, len, entry);
+    return entry;
+}
+
+static struct entry *make_entry(struct entry **entries, const char *name, size_t len) {
+    struct entry *entry = xcalloc(1, sizeof *entry);
+    entry->name = xmalloc(len + 1);
+    memcpy(entry->name, name, len);
+    entry->name[len] = '\0';
+    entry->name_len = len;
+    HASH_ADD_KEYPTR(hh, *entries, entry->name, len, entry);
+    return entry;
+}
+
+/* NUL separates: it cannot be in either, as a text ends there. */
+static size_t write_name(char name[2 * NAME_MAX_BYTES + 1], sw_otlp_text service, sw_otlp_text operation) {
+    size_t n = otlp_text_cut(service, NAME_MAX_BYTES), m = otlp_text_cut(operation, NAME_MAX_BYTES);
+    memcpy(name, n > 0 ? service.data : "", n);
+    name[n] = '\0';
+    memcpy(name + n + 1, m > 0 ? operation.data : "", m);
+    return n + 1 + m;
+}
+
+static struct entry *entry_of(otlp_series *series, struct step *step, const char *name, size_t len) {
+    static const char other[] = OTHER "\0" OTHER;
+    struct entry *entry = find_entry(step->entries, name, len);
+    if (entry != NULL) {
+        return entry;
+    }
+    if (HASH_COUNT(step->entries) >= series->max_entries) {
+        series->overflowed++;
+        step->overflowed = true;
+        name = other;
+        len = sizeof other - 1;
+        entry = find_entry(step->entries, name, len);
+    }
+    if (entry == NULL) {
+        entry = make_entry(&step->entries, name, len);
+        series->n_entries++;
+    }
+    return entry;
+}
+
+/* ---- steps ---- */
+
+otlp_series *otlp_series_new(int64_t step_s, size_t max_entries) {
+    otlp_series *series = xcalloc(1, sizeof *series);
+    series->step_s = step_s;
+    series->max_entries = max_entries;
+    series->log_gamma = log((1 + SW_OTLP_SKETCH_ERROR) / (1 - SW_OTLP_SKETCH_ERROR));
+    series->forgotten_before_s = INT64_MIN;
+    return series;
+}
+
+static void free_step(otlp_series *series, struct step *step) {
+    series->n_entries -= HASH_COUNT(step->entries);
+    HASH_DEL(series->steps, step);
+    free_entries(&step->entries);
+    free(step);
+}
+
+void otlp_series_free(otlp_series *series) {
+    struct step *step = NULL, *next = NULL;
+    HASH_ITER(hh, series->steps, step, next) {
+        free_step(series, step);
+    }
+    free(series);
+}
+
+static struct step *step_at(const otlp_series *series, int64_t at_s) {
+    int64_t start_s = at_s / series->step_s * series->step_s;
+    struct step *step = NULL;
+    HASH_FIND(hh, series->steps, &start_s, sizeof start_s, step);
+    return step;
+}
+
+bool otlp_series_add(otlp_series *series, int64_t at_s, sw_otlp_text service, sw_otlp_text operation,
+                     double weight, bool error, int64_t duration_ns) {
+    if (at_s < series->forgotten_before_s || at_s < 0) {
+        return false;
+    }
+    struct step *step = step_at(series, at_s);
+    if (step == NULL) {
+        step = xcalloc(1, sizeof *step);
+        step->start_s = at_s / series->step_s * series->step_s;
+        HASH_ADD(hh, series->steps, start_s, sizeof step->start_s, step);
+    }
+    char name[2 * NAME_MAX_BYTES + 1];
+    size_t len = write_name(name, service, operation);
+    struct entry *entry = entry_of(series, step, name, len);
+    entry->count += weight;
+    entry->errors += error ? weight : 0;
+    sketch_add(&entry->sketch, bin_of(series, duration_ns), weight);
+    step->spans++;
+    return true;
+}
+
+void otlp_series_forget(otlp_series *series, int64_t before_s) {
+    struct step *step = NULL, *next = NULL;
+    before_s = before_s / series->step_s * series->step_s;
+    if (before_s <= series->forgotten_before_s) {
+        return;
+    }
+    series->forgotten_before_s = before_s;
+    HASH_ITER(hh, series->steps, step, next) {
+        if (step->start_s + series->step_s <= before_s) {
+            free_step(series, step);
+        }
+    }
+}
+
+unsigned otlp_series_revision(const otlp_series *series, int64_t from_s, int64_t to_s) {
+    unsigned sum = 0;
+    const struct step *step = NULL, *next = NULL;
+    HASH_ITER(hh, series->steps, step, next) {
+        sum += step->start_s >= from_s && step->start_s < to_s ? step->spans : 0;
+    }
+    return sum;
+}
+
+size_t otlp_series_entries(const otlp_series *series) {
+    return series->n_entries;
+}
+
+uint64_t otlp_series_overflowed(const otlp_series *series) {
+    return series->overflowed;
+}
+
+/* ---- the window ---- */
+
+static int by_name(const struct entry *a, const struct entry *b) {
+    size_t len = a->name_len < b->name_len ? a->name_len : b->name_len;
+    int order = memcmp(a->name, b->name, len);
+    return order != 0 ? order : a->name_len < b->name_len ? -1 : a->name_len > b->name_len;
+}
+
+static void merge_step(struct entry **merged, const struct step *step) {
+    const struct entry *entry = NULL, *next = NULL;
+    HASH_ITER(hh, step->entries, entry, next) {
+        struct entry *to = find_entry(*merged, entry->name, entry->name_len);
+        if (to == NULL) {
+            to = make_entry(merged, entry->name, entry->name_len);
+        }
+        to->count += entry->count;
+        to->errors += entry->errors;
+        for (size_t i = 0; i < entry->sketch.n; i++) {
+            sketch_add(&to->sketch, entry->sketch.bins[i].index, entry->sketch.bins[i].count);
+        }
+    }
+}
+
+static sw_series series_of(const otlp_series *series, const struct entry *entry) {
+    size_t service_len = strlen(entry->name);
+    sw_series out = {
+        .service = otlp_text_copy((sw_otlp_text){entry->name, service_len}),
+        .operation =
+            otlp_text_copy((sw_otlp_text){entry->name + service_len + 1, entry->name_len - service_len - 1}),
+        .count = entry->count,
+        .errors = entry->errors,
+        .n_buckets = entry->sketch.n,
+    };
+    out.buckets = xcalloc(entry->sketch.n, sizeof *out.buckets);
+    for (size_t i = 0; i < entry->sketch.n; i++) {
+        const struct bin *bin = &entry->sketch.bins[i];
+        out.buckets[i] = (sw_bucket){.lower_ms = exp((bin->index - 1) * series->log_gamma),
+                                     .upper_ms = exp(bin->index * series->log_gamma),
+                                     .count = bin->count};
+    }
+    return out;
+}
+
+void otlp_series_build_window(const otlp_series *series, int64_t from_s, int64_t to_s, sw_window *window) {
+    struct entry *merged = NULL;
+    const struct step *step = NULL, *next_step = NULL;
+    bool overflowed = false;
+    HASH_ITER(hh, series->steps, step, next_step) {
+        if (step->start_s >= from_s && step->start_s < to_s) {
+            merge_step(&merged, step);
+            overflowed |= step->overflowed;
+        }
+    }
+    HASH_SORT(merged, by_name);
+    window->from_s = from_s;
+    window->to_s = to_s;
+    window->complete = true;
+    if (overflowed) {
+        free(window->reason);
+        window->reason = xasprintf("over %zu series: the rest is counted as " OTHER, series->max_entries);
+    }
+    window->series = xcalloc(HASH_COUNT(merged), sizeof *window->series);
+    const struct entry *entry = NULL, *next = NULL;
+    HASH_ITER(hh, merged, entry, next) {
+        window->series[window->n_series++] = series_of(series, entry);
+    }
+    free_entries(&merged);
+}

@@ -1,0 +1,359 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sources/otlp/otlp_source.h"
+
+#define NOW_S INT64_C(1800000000)
+
+/* A source with a clock that stands where the test puts it. */
+struct fixture {
+    uv_loop_t loop;
+    int64_t now_ns; /* both clocks */
+    sw_clock clock;
+    sw_metrics *metrics;
+    sw_source *source;
+    bool polled;
+    sw_poll_result result;
+    char reason[SW_OTLP_WHY];
+};
+
+static int64_t fixture_now(void *arg) {
+    return ((struct fixture *)arg)->now_ns;
+}
+
+static void open_with(struct fixture *f, size_t max_bytes) {
+    *f = (struct fixture){.now_ns = NOW_S * SW_NS_PER_S};
+    f->clock = (sw_clock){fixture_now, fixture_now, f};
+    uv_loop_init(&f->loop);
+    f->metrics = sw_metrics_new();
+    sw_otlp_source_options options = {.step_s = 10,
+                                      .lookback_s = 60,
+                                      .settle_s = 10,
+                                      .max_bytes = max_bytes,
+                                      .max_series = 100,
+                                      .max_spans = 1000};
+    f->source = sw_otlp_source_new(&f->loop, &f->clock, f->metrics, &options);
+}
+
+static void close_all(struct fixture *f) {
+    f->source->ops->free(f->source);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&f->loop), 0);
+    sw_metrics_free(f->metrics);
+}
+
+static void on_polled(const sw_poll_result *result, void *arg) {
+    struct fixture *f = arg;
+    f->polled = true;
+    f->result = *result;
+    snprintf(f->reason, sizeof f->reason, "%s", result->traces_reason);
+}
+
+static size_t poll_now(struct fixture *f) {
+    sw_wants wants = {.min_duration_ms = 1000, .errors = true, .series = true};
+    size_t n = 0;
+    f->polled = false;
+    f->source->ops->poll(f->source, &wants, on_polled, f);
+    assert_false(f->polled);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_true(f->polled);
+    f->source->ops->traces(f->source, &n);
+    return n;
+}
+
+struct span {
+    uint64_t trace, id, parent;
+    int64_t start_s;
+    int64_t duration_ms;
+    const char *error; /* NULL: none */
+    const char *trace_state;
+};
+
+static void put_id(sw_buf *out, uint32_t field, uint64_t high, uint64_t low, size_t len) {
+    unsigned char bytes[16];
+    for (int i = 0; i < 8; i++) {
+        bytes[i] = (unsigned char)(high >> (56 - 8 * i));
+        bytes[8 + i] = (unsigned char)(low >> (56 - 8 * i));
+    }
+    otlp_put_bytes(out, field, bytes + 16 - len, len);
+}
+
+/* The fields of opentelemetry/proto/trace/v1/trace.proto. */
+static sw_otlp_taken deliver(struct fixture *f, const struct span *spans, size_t n, uint64_t *rejected) {
+    sw_buf bufs[7];
+    for (size_t i = 0; i < SW_ARRAY_LEN(bufs); i++) {
+        sw_buf_init(&bufs[i], 1 << 20);
+    }
+    sw_buf *request = &bufs[0], *resource_spans = &bufs[1], *scope_spans = &bufs[2], *span = &bufs[3],
+           *attribute = &bufs[4], *value = &bufs[5], *status = &bufs[6];
+    otlp_put_bytes(value, 1, "shop", 4);
+    otlp_put_bytes(attribute, 1, "service.name", 12);
+    otlp_put_bytes(attribute, 2, value->data, value->len);
+    sw_buf_reset(value);
+    otlp_put_bytes(value, 1, attribute->data, attribute->len);
+    otlp_put_bytes(resource_spans, 1, value->data, value->len);
+    for (size_t i = 0; i < n; i++) {
+        const struct span *s = &spans[i];
+        sw_buf_reset(span);
+        sw_buf_reset(status);
+        put_id(span, 1, 0, s->trace, 16);
+        put_id(span, 2, 0, s->id, 8);
+        if (s->trace_state != NULL) {
+            otlp_put_bytes(span, 3, s->trace_state, strlen(s->trace_state));
+        }
+        if (s->parent != 0) {
+            put_id(span, 4, 0, s->parent, 8);
+        }
+        otlp_put_bytes(span, 5, "GET /", 5);
+        otlp_put_varint(span, 6, s->parent == 0 ? 2 : 1);
+        otlp_put_fixed64(span, 7, (uint64_t)s->start_s * SW_NS_PER_S);
+        otlp_put_fixed64(span, 8, (uint64_t)(s->start_s * SW_NS_PER_S + s->duration_ms * SW_NS_PER_MS));
+        if (s->error != NULL) {
+            otlp_put_bytes(status, 2, s->error, strlen(s->error));
+            otlp_put_varint(status, 3, 2);
+            otlp_put_bytes(span, 15, status->data, status->len);
+        }
+        otlp_put_bytes(scope_spans, 2, span->data, span->len);
+    }
+    otlp_put_bytes(resource_spans, 2, scope_spans->data, scope_spans->len);
+    otlp_put_bytes(request, 1, resource_spans->data, resource_spans->len);
+    char why[SW_OTLP_WHY];
+    sw_otlp_taken taken =
+        sw_otlp_source_take(f->source, (sw_otlp_text){request->data, request->len}, rejected, why);
+    for (size_t i = 0; i < SW_ARRAY_LEN(bufs); i++) {
+        sw_buf_release(&bufs[i]);
+    }
+    return taken;
+}
+
+static void deliver_one(struct fixture *f, struct span span) {
+    uint64_t rejected = 0;
+    assert_int_equal(deliver(f, &span, 1, &rejected), SW_OTLP_TAKEN);
+    assert_int_equal(rejected, 0);
+}
+
+static double counted(const struct fixture *f, int64_t from_s, int64_t to_s, bool *complete) {
+    sw_window window;
+    sw_window_init(&window);
+    f->source->ops->build_window(f->source, from_s, to_s, &window);
+    double sum = 0;
+    for (size_t i = 0; i < window.n_series; i++) {
+        sum += window.series[i].count;
+    }
+    if (complete != NULL) {
+        *complete = window.complete;
+    }
+    sw_window_release(&window);
+    return sum;
+}
+
+static double spans_metric(const struct fixture *f, const char *result) {
+    char line[100];
+    snprintf(line, sizeof line, "spanwatch_otlp_spans_total{result=\"%s\"} ", result);
+    sw_buf out;
+    sw_buf_init(&out, 1 << 20);
+    sw_metrics_render(f->metrics, &out);
+    sw_buf_append_char(&out, 0);
+    const char *at = strstr(out.data, line);
+    double value = at != NULL ? strtod(at + strlen(line), NULL) : -1;
+    sw_buf_release(&out);
+    return value;
+}
+
+static void advance(struct fixture *f, int64_t seconds) {
+    f->now_ns += seconds * SW_NS_PER_S;
+}
+
+static void a_span_that_comes_twice_is_counted_once(void **state) {
+    (void)state;
+    struct fixture f;
+    open_with(&f, 1 << 20);
+    struct span span = {.trace = 1, .id = 1, .start_s = NOW_S, .duration_ms = 5};
+    deliver_one(&f, span);
+    deliver_one(&f, span);
+    span.id = 2;
+    span.parent = 1; /* no entry */
+    deliver_one(&f, span);
+    assert_true(counted(&f, NOW_S, NOW_S + 10, NULL) == 1);
+    close_all(&f);
+}
+
+static void a_trace_is_offered_when_it_is_quiet_and_again_when_a_late_span_changes_it(void **state) {
+    (void)state;
+    struct fixture f;
+    open_with(&f, 1 << 20);
+    deliver_one(
+        &f, (struct span){
+                .trace = 7, .id = 2, .parent = 1, .start_s = NOW_S, .duration_ms = 1500, .error = "deep"});
+    assert_int_equal(poll_now(&f), 0);
+    advance(&f, 5);
+    assert_int_equal(poll_now(&f), 1);
+    size_t n = 0;
+    const sw_trace *trace = f.source->ops->traces(f.source, &n)[0];
+    assert_string_equal(trace->id, "00000000000000000000000000000007");
+    assert_false(trace->root_known);
+    assert_string_equal(trace->error_message, "deep");
+    assert_true(trace->duration_ms == 1500);
+    uint64_t digest = trace->digest;
+
+    deliver_one(
+        &f, (struct span){.trace = 7, .id = 1, .start_s = NOW_S - 1, .duration_ms = 3000, .error = "root"});
+    assert_true(f.source->ops->traces(f.source, &n)[0]->digest == digest); /* lent until the next poll */
+    assert_int_equal(poll_now(&f), 0);
+    advance(&f, 5);
+    assert_int_equal(poll_now(&f), 1);
+    trace = f.source->ops->traces(f.source, &n)[0];
+    assert_true(trace->digest != digest && trace->root_known);
+    assert_string_equal(trace->error_message, "root");
+    assert_int_equal(trace->n_spans, 2);
+    assert_true(trace->duration_ms == 3000);
+    close_all(&f);
+}
+
+static void a_trace_that_never_is_quiet_is_offered_after_a_minute(void **state) {
+    (void)state;
+    struct fixture f;
+    open_with(&f, 1 << 20);
+    for (uint64_t i = 0; i < 30; i++) {
+        assert_int_equal(poll_now(&f), 0);
+        deliver_one(&f, (struct span){.trace = 7, .id = i + 1, .start_s = NOW_S, .duration_ms = 2000});
+        advance(&f, 2);
+    }
+    assert_int_equal(poll_now(&f), 1);
+    close_all(&f);
+}
+
+static void traces_that_do_not_offend_are_not_offered(void **state) {
+    (void)state;
+    struct fixture f;
+    open_with(&f, 1 << 20);
+    deliver_one(&f, (struct span){.trace = 1, .id = 1, .start_s = NOW_S, .duration_ms = 1000});
+    deliver_one(&f, (struct span){.trace = 2, .id = 1, .start_s = NOW_S, .duration_ms = -500});
+    advance(&f, 10);
+    assert_int_equal(poll_now(&f), 0);
+    close_all(&f);
+}
+
+static void windows_end_where_senders_had_time_to_send(void **state) {
+    (void)state;
+    struct fixture f;
+    open_with(&f, 1 << 20);
+    advance(&f, 35);
+    poll_now(&f);
+    assert_int_equal(f.result.horizon_s, NOW_S + 20);
+    assert_int_equal(f.source->ops->counts_known_until(f.source, NOW_S), NOW_S + 20);
+    unsigned revision = f.source->ops->revision(f.source, NOW_S, NOW_S + 20);
+    deliver_one(&f, (struct span){.trace = 1, .id = 1, .start_s = NOW_S + 3, .duration_ms = 1});
+    assert_true(f.source->ops->revision(f.source, NOW_S, NOW_S + 20) != revision);
+    advance(&f, -3600); /* a clock that is set back judges nothing twice */
+    poll_now(&f);
+    assert_int_equal(f.result.horizon_s, NOW_S + 20);
+    close_all(&f);
+}
+
+static void spans_of_the_far_future_and_of_what_is_forgotten_are_kept_but_not_counted(void **state) {
+    (void)state;
+    struct fixture f;
+    open_with(&f, 1 << 20);
+    f.source->ops->forget(f.source, NOW_S);
+    deliver_one(&f, (struct span){.trace = 1, .id = 1, .start_s = NOW_S + 86400, .duration_ms = 1});
+    deliver_one(&f, (struct span){.trace = 1, .id = 2, .start_s = 0, .duration_ms = 2000});
+    assert_true(counted(&f, 0, NOW_S + 100000, NULL) == 0);
+    assert_true(spans_metric(&f, "future") == 1 && spans_metric(&f, "late") == 1);
+    advance(&f, 10);
+    assert_int_equal(poll_now(&f), 1);
+    close_all(&f);
+}
+
+static void a_span_stands_for_those_that_were_not_sampled(void **state) {
+    (void)state;
+    struct fixture f;
+    open_with(&f, 1 << 20);
+    deliver_one(
+        &f, (struct span){.trace = 1, .id = 1, .start_s = NOW_S, .duration_ms = 1, .trace_state = "ot=th:c"});
+    assert_true(counted(&f, NOW_S, NOW_S + 10, NULL) == 4); /* a probability of 1/4 */
+    close_all(&f);
+}
+
+static void spans_without_ids_are_rejected_and_the_others_taken(void **state) {
+    (void)state;
+    struct fixture f;
+    open_with(&f, 1 << 20);
+    const struct span spans[] = {
+        {.id = 1, .start_s = NOW_S}, {.trace = 1, .start_s = NOW_S}, {.trace = 1, .id = 1, .start_s = NOW_S}};
+    uint64_t rejected = 0;
+    assert_int_equal(deliver(&f, spans, 3, &rejected), SW_OTLP_TAKEN);
+    assert_int_equal(rejected, 2);
+    assert_true(counted(&f, NOW_S, NOW_S + 10, NULL) == 1);
+    close_all(&f);
+}
+
+static void after_a_restart_windows_that_began_before_are_not_complete(void **state) {
+    (void)state;
+    struct fixture f;
+    open_with(&f, 1 << 20);
+    f.source->ops->restore(f.source, NOW_S - 1000, NOW_S - 30);
+    bool complete = true;
+    counted(&f, NOW_S - 50, NOW_S + 10, &complete);
+    assert_false(complete);
+    counted(&f, NOW_S + 10, NOW_S + 70, &complete);
+    assert_true(complete);
+    close_all(&f);
+}
+
+/* Memory: first what offends nobody goes, then what was judged; the rest stays and more is refused. */
+static void without_room_nothing_is_lost_that_was_not_judged(void **state) {
+    (void)state;
+    struct fixture f;
+    open_with(&f, 64 << 10);
+    uint64_t rejected = 0, sent = 0;
+    struct span span = {.start_s = NOW_S, .duration_ms = 1, .id = 1};
+    poll_now(&f);
+    for (sent = 1; sent < 10000; sent++) {
+        span.trace = sent;
+        if (deliver(&f, &span, 1, &rejected) == SW_OTLP_BUSY) {
+            break;
+        }
+    }
+    assert_true(sent > 20 && sent < 1000);
+    advance(&f, 5); /* now they are quiet, and make room */
+    span.duration_ms = 2000;
+    for (uint64_t i = 1; i < sent; i++) {
+        span.trace = 100000 + i;
+        assert_int_equal(deliver(&f, &span, 1, &rejected), SW_OTLP_TAKEN);
+    }
+    span.trace++;
+    advance(&f, 5);
+    assert_int_equal(deliver(&f, &span, 1, &rejected), SW_OTLP_BUSY); /* not judged yet */
+    assert_int_equal(poll_now(&f), sent - 1);
+    assert_false(f.result.traces_ok);
+    assert_string_equal(f.reason, "2 requests were refused for want of room");
+    assert_int_equal(deliver(&f, &span, 1, &rejected), SW_OTLP_BUSY); /* being judged */
+    f.source->ops->forget(f.source, NOW_S);
+    advance(&f, 301);
+    assert_int_equal(poll_now(&f), sent - 1);
+    close_all(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_span_that_comes_twice_is_counted_once),
+        cmocka_unit_test(a_trace_is_offered_when_it_is_quiet_and_again_when_a_late_span_changes_it),
+        cmocka_unit_test(a_trace_that_never_is_quiet_is_offered_after_a_minute),
+        cmocka_unit_test(traces_that_do_not_offend_are_not_offered),
+        cmocka_unit_test(windows_end_where_senders_had_time_to_send),
+        cmocka_unit_test(spans_of_the_far_future_and_of_what_is_forgotten_are_kept_but_not_counted),
+        cmocka_unit_test(a_span_stands_for_those_that_were_not_sampled),
+        cmocka_unit_test(spans_without_ids_are_rejected_and_the_others_taken),
+        cmocka_unit_test(after_a_restart_windows_that_began_before_are_not_complete),
+        cmocka_unit_test(without_room_nothing_is_lost_that_was_not_judged),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
