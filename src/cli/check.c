@@ -84,6 +84,16 @@ static size_t check_all(const sw_setup *setup, const names *all) {
     return bad;
 }
 
+static bool check_format(const sw_setup *setup) {
+    char *error = NULL;
+    bool good = sw_check_format(setup, &error) == 0;
+    if (!good) {
+        fprintf(stderr, "spanwatch: the format of notifications cannot be used: %s\n", error);
+    }
+    free(error);
+    return good;
+}
+
 static int check_scripts(const sw_setup *setup, bool commented) {
     names all = {0};
     sw_buf out;
@@ -91,17 +101,18 @@ static int check_scripts(const sw_setup *setup, bool commented) {
     find_all(setup, &all);
     warn_of_unused_settings(setup, &all);
     size_t bad = check_all(setup, &all);
+    bool good_format = check_format(setup);
     const char *plural = all.files.n == 1 ? "" : "s";
     if (bad > 0) {
         fprintf(stderr, "spanwatch: %zu of %zu detector%s cannot be used\n", bad, all.files.n, plural);
-    } else if (setup->mistakes.len == 0) {
+    } else if (setup->mistakes.len == 0 && good_format) {
         sw_buf_printf(&out, "%sok: %zu detector%s\n", commented ? "\n# " : "", all.files.n, plural);
     }
     int rc = sw_cli_print(&out);
     sw_buf_release(&out);
     sw_files_release(&all.files);
     sw_files_release(&all.names);
-    return bad > 0 ? SW_EXIT_FAILED : rc;
+    return bad > 0 || !good_format ? SW_EXIT_FAILED : rc;
 }
 
 static int print_config(const sw_config *config) {

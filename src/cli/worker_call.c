@@ -6,6 +6,7 @@
 #include "cli/paths.h"
 #include "cli/script_files.h"
 #include "detectors/detectors.h"
+#include "detectors/formatter.h"
 #include "protocol/frame.h"
 
 #define MIB ((json_int_t)1 << 20)
@@ -121,6 +122,50 @@ int sw_check_detector(const sw_setup *setup, const char *path, const char *name,
     json_decref(reply);
     free(settings);
     free(source);
+    return good ? 0 : -1;
+}
+
+/* Every field that a notification always has. */
+static const char sample_notification[] =
+    "{\"anomaly_type\": \"high_latency\", \"timestamp\": 1760000000, \"status\": \"firing\", "
+    "\"fingerprint\": \"0000000000000000\", \"service\": \"shop\", \"operation\": \"POST /checkout\", "
+    "\"labels\": {}, \"severity\": \"warning\", \"window\": {\"from\": 1759999940, \"to\": 1760000000}, "
+    "\"complete\": true, \"estimated\": false, \"traces\": [], \"summary\": \"a made-up notification\", "
+    "\"starts_at\": \"2025-10-09T08:53:20.000Z\", \"detector\": \"detect\", \"source\": \"tempo\", "
+    "\"repeat\": false}";
+
+static json_t *format_settings(const sw_config *config) {
+    char *name = xasprintf("notify/%s", config->webhook_format);
+    char *text = sw_config_for_detector(config, name);
+    json_t *settings = json_loads(text, 0, NULL);
+    if (config->webhook_format_secret_file[0] != '\0') {
+        json_object_set_new(settings, "secret", json_string("secret"));
+    }
+    free(text);
+    free(name);
+    return settings;
+}
+
+int sw_check_format(const sw_setup *setup, char **error) {
+    const sw_config *config = &setup->config;
+    *error = NULL;
+    if (config->webhook_format[0] == '\0') {
+        return 0;
+    }
+    char *path = sw_formatter_path(setup->scripts_dir, config->webhook_format);
+    char *source = sw_read_script(path, error);
+    json_t *reply = NULL;
+    if (source != NULL) {
+        json_t *payload = json_pack("{s:s, s:s, s:o, s:s, s:o}", "path", path, "source", source, "limits",
+                                    limits(config->worker_memory_mb, config->worker_cpu_ms), "body",
+                                    sample_notification, "config", format_settings(config));
+        reply = call(setup->worker, SW_FRAME_FORMAT, payload, path, setup->scripts_dir,
+                     config->worker_timeout_ms, error);
+    }
+    bool good = reply != NULL;
+    json_decref(reply);
+    free(source);
+    free(path);
     return good ? 0 : -1;
 }
 

@@ -87,6 +87,18 @@ def test_a_format_that_is_not_there_is_a_mistake(tmp_path):
     assert ended.returncode == 78 and "must be the name of a script" in ended.stderr
 
 
+def test_check_says_what_is_wrong_with_a_format(scripts, formats, tmp_path):
+    (formats / "own.lua").write_text(BROKEN)
+    env = {"SPANWATCH_SCRIPTS_DIR": scripts, "SPANWATCH_WEBHOOK_FORMAT": "own"}
+    ended = run("check", env=env, cwd=tmp_path)
+    assert ended.returncode == 1 and "own.lua:1: no words for high_latency" in ended.stderr and "ok" not in ended.stdout
+    (formats / "own.lua").write_text(TEXT)
+    ended = run("check", env=env, cwd=tmp_path)
+    assert ended.returncode == 0 and "ok: 1 detector" in ended.stdout, ended.stderr
+    ended = run("check", env={"SPANWATCH_WEBHOOK_FORMAT": "pagerduty"}, cwd=tmp_path)
+    assert ended.returncode == 1 and "SPANWATCH_WEBHOOK_FORMAT_SECRET_FILE" in ended.stderr
+
+
 def test_every_format_that_comes_along_makes_a_body(tempo, webhook, make_agent, traffic, tmp_path):
     key = tmp_path / "key"
     key.write_text("key")
