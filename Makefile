@@ -7,12 +7,13 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 FUZZ_SECONDS ?= 20
 KILLS ?= 90
 ARGS ?=
+DEMO_ARGS ?=
 
 # A make below a make would warn about the jobs that it was not given.
 cmake_build = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL cmake --build $(1) --parallel $(JOBS) --target $(2)
 c_files = $(shell find src tests -name '*.c' -o -name '*.h')
 
-.PHONY: all build dependencies dev clang run test tidy fuzz chaos bench format check-format env-example install clean help
+.PHONY: all build dependencies dev clang run demo test tidy fuzz chaos bench format check-format env-example install clean help
 .NOTPARALLEL:
 
 all: dependencies build
@@ -36,6 +37,9 @@ clang: ## the programs with clang, into build/clang; warnings are errors
 
 run: all ## builds and runs the agent; ARGS='--log-level debug' are its options
 	@build/spanwatch run $(ARGS)
+
+demo: all ## the main job at work, on this machine alone; DEMO_ARGS='--for 60s' ends by itself
+	@build/spanwatch demo $(DEMO_ARGS)
 
 test: ## installs what is missing, builds, runs every test
 	@tools/install-dependencies build test
