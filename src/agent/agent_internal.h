@@ -57,6 +57,7 @@ struct sw_agent {
     sw_http_server *server;
     sw_secrets *api_secrets;
     sw_store *store;
+    int64_t started_at_ns; /* unix */
     sw_outbox *outbox;
     sw_formatting *formatting; /* NULL: bodies go out in the default form */
     sw_alerts *alerts;
@@ -190,6 +191,8 @@ int sw_agent_receive(sw_agent *agent);
 
 /* http_api.c */
 int sw_api_start(sw_agent *agent);
+/* api_alerts.c */
+void sw_api_alerts_routes(sw_agent *agent);
 /* api_silences.c */
 void sw_api_silences_routes(sw_agent *agent);
 /* NULL when ready; else why not (caller frees). */

@@ -56,3 +56,34 @@ json_t *sw_api_read_object(sw_http_exchange *exchange) {
     }
     return root;
 }
+
+json_t *sw_api_time_json(int64_t ns) {
+    char text[32];
+    sw_format_rfc3339(ns, text);
+    return json_string(text);
+}
+
+struct filter_reading {
+    sw_matchers *filter;
+    char *why;
+};
+
+static void add_filter(const char *value, void *arg) {
+    struct filter_reading *reading = arg;
+    if (reading->why == NULL) {
+        sw_matchers_parse(reading->filter, value, &reading->why);
+    }
+}
+
+/* Alertmanager's errors are plain JSON strings. */
+bool sw_api_read_filter(sw_http_exchange *exchange, sw_matchers *filter) {
+    struct filter_reading reading = {.filter = filter};
+    sw_http_query_each(exchange, "filter", add_filter, &reading);
+    if (reading.why == NULL) {
+        return true;
+    }
+    json_t *text = json_string(reading.why);
+    sw_api_reply_json(exchange, 400, text != NULL ? text : json_string("not UTF-8"));
+    free(reading.why);
+    return false;
+}

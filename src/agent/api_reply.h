@@ -14,4 +14,9 @@ void sw_api_reply_when_stored(sw_agent *agent, sw_http_exchange *exchange, json_
 /* The request's body, to be given to json_decref(); NULL after answering that it is no JSON object. */
 json_t *sw_api_read_object(sw_http_exchange *exchange);
 
+/* Unix nanoseconds as RFC 3339. */
+json_t *sw_api_time_json(int64_t ns);
+/* The matchers of every `filter` in the query, to be released; false after answering 400. */
+bool sw_api_read_filter(sw_http_exchange *exchange, sw_matchers *filter);
+
 #endif

@@ -30,12 +30,6 @@ static void reply_invalid(sw_http_exchange *exchange, int code, const char *mess
 
 /* ---- a silence as JSON ---- */
 
-static json_t *time_json(int64_t ns) {
-    char text[32];
-    sw_format_rfc3339(ns, text);
-    return json_string(text);
-}
-
 static json_t *matchers_json(const sw_matchers *matchers) {
     json_t *list = json_array();
     for (size_t i = 0; i < matchers->n; i++) {
@@ -53,12 +47,12 @@ static json_t *silence_json(const sw_silence *silence, int64_t now_ns) {
     const char *state = sw_silence_state_name(sw_silence_state_at(silence, now_ns));
     json_object_set_new(root, "id", json_string(silence->id));
     json_object_set_new(root, "status", json_pack("{s:s}", "state", state));
-    json_object_set_new(root, "updatedAt", time_json(silence->updated_at_ns));
+    json_object_set_new(root, "updatedAt", sw_api_time_json(silence->updated_at_ns));
     json_object_set_new(root, "comment", json_string(silence->comment));
     json_object_set_new(root, "createdBy", json_string(silence->created_by));
-    json_object_set_new(root, "endsAt", time_json(silence->ends_at_ns));
+    json_object_set_new(root, "endsAt", sw_api_time_json(silence->ends_at_ns));
     json_object_set_new(root, "matchers", matchers_json(&silence->matchers));
-    json_object_set_new(root, "startsAt", time_json(silence->starts_at_ns));
+    json_object_set_new(root, "startsAt", sw_api_time_json(silence->starts_at_ns));
     if (silence->until_resolved) {
         json_object_set_new(root, "untilResolved", json_true());
     }
@@ -69,17 +63,9 @@ static json_t *silence_json(const sw_silence *silence, int64_t now_ns) {
 
 struct listing {
     sw_matchers filter;
-    char *why;
     int64_t now_ns;
     json_t *list;
 };
-
-static void add_filter(const char *value, void *arg) {
-    struct listing *listing = arg;
-    if (listing->why == NULL) {
-        sw_matchers_parse(&listing->filter, value, &listing->why);
-    }
-}
 
 static const char *pattern_of(const sw_silence *silence, const char *name) {
     const char *found = NULL; /* the last of several, as in Alertmanager */
@@ -117,15 +103,11 @@ static void list_one(const sw_silence *silence, void *arg) {
 static void get_silences(sw_http_exchange *exchange, void *arg) {
     sw_agent *agent = arg;
     struct listing listing = {.now_ns = sw_wall_ns(agent->clock)};
-    sw_http_query_each(exchange, "filter", add_filter, &listing);
-    if (listing.why != NULL) {
-        reply_error(exchange, 400, listing.why);
-    } else {
+    if (sw_api_read_filter(exchange, &listing.filter)) {
         listing.list = json_array();
         sw_silences_each(agent->silences, listing.now_ns, list_one, &listing);
         sw_api_reply_json(exchange, 200, listing.list);
     }
-    free(listing.why);
     sw_matchers_release(&listing.filter);
 }
 

@@ -240,6 +240,7 @@ static void open_detectors(sw_agent *agent) {
 
 int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths *paths) {
     *agent = (sw_agent){.config = config, .paths = *paths, .clock = sw_clock_system()};
+    agent->started_at_ns = sw_wall_ns(agent->clock);
     uv_loop_init(&agent->loop);
     make_metrics(agent);
     int result = open_store(agent);

@@ -8,10 +8,11 @@ static const struct {
     int (*run)(const sw_options *options, sw_agent_client *client);
 } actions[] = {
     {"ack", sw_alert_ack},
+    {"list", sw_alert_list},
 };
 
 static int run(const sw_options *options) {
-    const char *name = options->n_arguments > 0 ? options->arguments[0] : "";
+    const char *name = options->n_arguments > 0 ? options->arguments[0] : "list";
     for (size_t i = 0; i < SW_ARRAY_LEN(actions); i++) {
         if (strcmp(actions[i].name, name) == 0) {
             sw_agent_client client;
@@ -35,12 +36,13 @@ static const sw_verb_option options_of_alert[] = {
 
 const sw_verb sw_verb_alert = {
     .name = "alert",
-    .summary = "acknowledge an alert of the running agent",
-    .arguments = "ack FINGERPRINT",
+    .summary = "list or acknowledge alerts of the running agent",
+    .arguments = "list | ack FINGERPRINT",
     .doc = "Asks the agent at SPANWATCH_LISTEN_ADDRESS. An acknowledged alert is not told again until it is "
            "resolved; the id that\n"
            "is printed is that of the silence (spanwatch silence expire takes it back).\n",
-    .examples = "  spanwatch alert ack 0123456789abcdef --comment 'I look at it'\n",
+    .examples = "  spanwatch alert list --json\n"
+                "  spanwatch alert ack 0123456789abcdef --comment 'I look at it'\n",
     .options = options_of_alert,
     .takes_settings = true,
     .run = run,

@@ -1,0 +1,207 @@
+/*
+ * Alerts over HTTP: in Alertmanager's shapes (API v2: firing ones), so that amtool and Grafana work, and in
+ * Prometheus' (/api/v1/alerts: pending ones too).
+ * Sources: https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml and
+ * https://prometheus.io/docs/prometheus/latest/querying/api/#alerts
+ */
+#include "agent/agent_internal.h"
+#include "agent/api_reply.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RECEIVER "webhook"
+#define MAX_IDS 100
+/* A firing alert's endsAt is when a reader may take it for over if it hears no more: this many ticks. */
+#define ENDS_AFTER_TICKS 4
+
+static json_t *text_json(const char *text) {
+    json_t *json = json_string(text != NULL ? text : "");
+    return json != NULL ? json : json_string("not UTF-8");
+}
+
+static json_t *labels_json(const sw_alert *alert) {
+    json_t *labels = json_object();
+    json_object_set_new(labels, "severity", json_string(sw_severity_name(alert->severity)));
+    for (size_t i = 0; i < alert->n_labels; i++) {
+        json_object_set_new(labels, alert->labels[i].name, text_json(alert->labels[i].value));
+    }
+    json_object_set_new(labels, "alertname", text_json(alert->type));
+    return labels;
+}
+
+static json_t *annotations_json(const sw_alert *alert) {
+    json_t *annotations = json_object();
+    json_object_set_new(annotations, "summary", text_json(alert->summary));
+    if (alert->n_evidence > 0) {
+        json_object_set_new(annotations, "trace_id",
+                            json_string(alert->evidence[alert->n_evidence - 1].trace_id));
+    }
+    return annotations;
+}
+
+static json_t *silenced_by(const sw_agent *agent, const sw_alert *alert) {
+    const char *ids[MAX_IDS];
+    size_t n = sw_silences_matching(agent->silences, alert, sw_wall_ns(agent->clock), ids, MAX_IDS);
+    json_t *list = json_array();
+    for (size_t i = 0; i < n && i < MAX_IDS; i++) {
+        json_array_append_new(list, json_string(ids[i]));
+    }
+    return list;
+}
+
+/* ---- Alertmanager's ---- */
+
+struct listing {
+    const sw_agent *agent;
+    sw_matchers filter;
+    bool active, silenced;
+    json_t *list;
+};
+
+static bool flag(const sw_http_exchange *exchange, const char *name) {
+    const char *value = sw_http_query(exchange, name);
+    return value == NULL || strcmp(value, "false") != 0;
+}
+
+static json_t *alert_json(const sw_agent *agent, const sw_alert *alert) {
+    const sw_config *config = agent->config;
+    int64_t now = sw_wall_ns(agent->clock);
+    int64_t ends = now + ENDS_AFTER_TICKS * config->tempo_alert_interval_secs * SW_NS_PER_S;
+    json_t *silences = silenced_by(agent, alert), *mutes = json_array();
+    if (sw_mute_times_active(agent->mute_times, now)) {
+        json_array_append_new(mutes, text_json(config->mute_time_intervals));
+    }
+    bool suppressed = json_array_size(silences) > 0 || json_array_size(mutes) > 0;
+    json_t *root = json_object();
+    json_object_set_new(root, "annotations", annotations_json(alert));
+    json_object_set_new(root, "endsAt", sw_api_time_json(ends));
+    json_object_set_new(root, "fingerprint", json_string(alert->fingerprint));
+    json_object_set_new(root, "receivers", json_pack("[{s:s}]", "name", RECEIVER));
+    json_object_set_new(root, "startsAt", sw_api_time_json(alert->starts_at_ns));
+    json_object_set_new(root, "status",
+                        json_pack("{s:[], s:o, s:o, s:s}", "inhibitedBy", "silencedBy", silences, "mutedBy",
+                                  mutes, "state", suppressed ? "suppressed" : "active"));
+    json_object_set_new(root, "updatedAt", sw_api_time_json(alert->last_seen_ns));
+    json_object_set_new(root, "generatorURL", json_string(""));
+    json_object_set_new(root, "labels", labels_json(alert));
+    return root;
+}
+
+static void list_one(const sw_alert *alert, void *arg) {
+    struct listing *listing = arg;
+    if (alert->state != SW_ALERT_FIRING || !sw_matchers_match_alert(&listing->filter, alert)) {
+        return;
+    }
+    json_t *one = alert_json(listing->agent, alert);
+    const char *state = json_string_value(json_object_get(json_object_get(one, "status"), "state"));
+    if (strcmp(state, "active") == 0 ? listing->active : listing->silenced) {
+        json_array_append(listing->list, one);
+    }
+    json_decref(one);
+}
+
+/* NULL after answering that a parameter cannot be used. */
+static json_t *list_alerts(sw_http_exchange *exchange, const sw_agent *agent) {
+    struct listing listing = {
+        .agent = agent, .active = flag(exchange, "active"), .silenced = flag(exchange, "silenced")};
+    const char *receiver = sw_http_query(exchange, "receiver"); /* an expression for the name */
+    sw_matchers wanted = {0};
+    char *why = NULL;
+    if (sw_api_read_filter(exchange, &listing.filter)) {
+        bool given = receiver != NULL && receiver[0] != '\0';
+        if (given && sw_matchers_add(&wanted, "receiver", SW_MATCH_REGEX, receiver, &why) != 0) {
+            sw_api_reply_json(exchange, 400, text_json(why));
+        } else {
+            listing.list = json_array();
+            if (!given || sw_matcher_matches(&wanted.items[0], RECEIVER)) {
+                sw_alerts_each(agent->alerts, list_one, &listing);
+            }
+        }
+    }
+    free(why);
+    sw_matchers_release(&wanted);
+    sw_matchers_release(&listing.filter);
+    return listing.list;
+}
+
+static void get_alerts_v2(sw_http_exchange *exchange, void *arg) {
+    json_t *list = list_alerts(exchange, arg);
+    if (list != NULL) {
+        sw_api_reply_json(exchange, 200, list);
+    }
+}
+
+/* Each alert is told on its own: its labels are the group's. */
+static void get_groups(sw_http_exchange *exchange, void *arg) {
+    json_t *list = list_alerts(exchange, arg), *groups = json_array(), *alert = NULL;
+    size_t i = 0;
+    json_array_foreach(list, i, alert) {
+        json_t *labels = json_deep_copy(json_object_get(alert, "labels"));
+        json_object_del(labels, "severity");
+        json_array_append_new(groups, json_pack("{s:o, s:{s:s}, s:[O]}", "labels", labels, "receiver", "name",
+                                                RECEIVER, "alerts", alert));
+    }
+    if (list != NULL) {
+        sw_api_reply_json(exchange, 200, groups);
+    } else {
+        json_decref(groups);
+    }
+    json_decref(list);
+}
+
+static void get_status_v2(sw_http_exchange *exchange, void *arg) {
+    const sw_agent *agent = arg;
+    json_t *version = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "version", SW_VERSION, "revision", "",
+                                "branch", "", "buildUser", "", "buildDate", "", "goVersion", "");
+    sw_api_reply_json(exchange, 200,
+                      json_pack("{s:{s:s, s:s, s:[]}, s:{s:s}, s:o, s:o}", "cluster", "status", "disabled",
+                                "name", "", "peers", "config", "original", "", "uptime",
+                                sw_api_time_json(agent->started_at_ns), "versionInfo", version));
+}
+
+static void get_receivers(sw_http_exchange *exchange, void *arg) {
+    (void)arg;
+    sw_api_reply_json(exchange, 200, json_pack("[{s:s}]", "name", RECEIVER));
+}
+
+/* ---- Prometheus' ---- */
+
+static void list_prometheus(const sw_alert *alert, void *arg) {
+    struct listing *listing = arg;
+    char value[32] = "";
+    if (alert->state == SW_ALERT_RESOLVED) {
+        return;
+    }
+    if (alert->has_value && isfinite(alert->value)) {
+        snprintf(value, sizeof value, "%.17g", alert->value);
+    }
+    json_t *root = json_object();
+    json_object_set_new(root, "labels", labels_json(alert));
+    json_object_set_new(root, "annotations", annotations_json(alert));
+    json_object_set_new(root, "state", json_string(sw_alert_state_name(alert->state)));
+    json_object_set_new(root, "activeAt", sw_api_time_json(alert->starts_at_ns));
+    json_object_set_new(root, "value", json_string(value));
+    json_object_set_new(root, "fingerprint", json_string(alert->fingerprint));
+    json_object_set_new(root, "detector", text_json(alert->detector));
+    json_object_set_new(root, "silencedBy", silenced_by(listing->agent, alert));
+    json_array_append_new(listing->list, root);
+}
+
+static void get_alerts_v1(sw_http_exchange *exchange, void *arg) {
+    const sw_agent *agent = arg;
+    struct listing listing = {.agent = agent, .list = json_array()};
+    sw_alerts_each(agent->alerts, list_prometheus, &listing);
+    sw_api_reply_json(exchange, 200,
+                      json_pack("{s:s, s:{s:o}}", "status", "success", "data", "alerts", listing.list));
+}
+
+void sw_api_alerts_routes(sw_agent *agent) {
+    sw_http_server_route(agent->server, "GET", "/api/v1/alerts", get_alerts_v1, agent);
+    sw_http_server_route(agent->server, "GET", "/api/v2/alerts", get_alerts_v2, agent);
+    sw_http_server_route(agent->server, "GET", "/api/v2/alerts/groups", get_groups, agent);
+    sw_http_server_route(agent->server, "GET", "/api/v2/status", get_status_v2, agent);
+    sw_http_server_route(agent->server, "GET", "/api/v2/receivers", get_receivers, agent);
+}
