@@ -49,19 +49,23 @@ static bool is_entry(const sw_otlp_span *span) {
     return span->kind == KIND_SERVER || span->kind == KIND_CONSUMER || span->parent_id == 0;
 }
 
-static void count_span(otlp_source *self, const sw_otlp_span *span, int64_t now) {
+/* What became of the spans of one request. */
+enum result { ACCEPTED, DUPLICATE, INVALID, LATE, FUTURE, N_RESULTS };
+static const char *const result_names[N_RESULTS] = {"accepted", "duplicate", "invalid", "late", "future"};
+
+static enum result count_span(otlp_source *self, const sw_otlp_span *span, int64_t now) {
     int64_t start_s = (int64_t)(span->start_ns / (uint64_t)SW_NS_PER_S);
-    const char *result = "accepted";
     if (start_s > now + OTLP_FUTURE_S) {
-        result = "future";
-    } else if (is_entry(span) &&
-               !otlp_series_add(self->series, start_s, span->service, span->name,
-                                sw_otlp_weight(span->trace_state), span->status == STATUS_ERROR,
-                                span->end_ns > span->start_ns ? (int64_t)(span->end_ns - span->start_ns)
-                                                              : 0)) {
-        result = "late";
+        return FUTURE;
     }
-    sw_metric_add(self->m_spans, 1, result);
+    if (!is_entry(span)) {
+        return ACCEPTED;
+    }
+    int64_t duration_ns = span->end_ns > span->start_ns ? (int64_t)(span->end_ns - span->start_ns) : 0;
+    bool counted =
+        otlp_series_add(self->series, start_s, span->service, span->name, sw_otlp_weight(span->trace_state),
+                        span->status == STATUS_ERROR, duration_ns);
+    return counted ? ACCEPTED : LATE;
 }
 
 static bool has_ids(const sw_otlp_span *span) {
@@ -86,18 +90,21 @@ sw_otlp_taken sw_otlp_source_take(sw_source *source, sw_otlp_text request, uint6
         snprintf(why, SW_OTLP_WHY, "no room for more spans now: try again later");
         return SW_OTLP_BUSY;
     }
+    uint64_t results[N_RESULTS] = {0};
     for (size_t i = 0; i < self->spans.n; i++) {
         const sw_otlp_span *span = &self->spans.items[i];
-        if (!has_ids(span)) {
-            (*rejected)++;
-        } else if (otlp_assembly_add(self->assembly, span, mono_ns)) {
-            count_span(self, span, now);
-        } else {
-            sw_metric_add(self->m_spans, 1, "duplicate");
+        enum result result = !has_ids(span)                                     ? INVALID
+                             : otlp_assembly_add(self->assembly, span, mono_ns) ? count_span(self, span, now)
+                                                                                : DUPLICATE;
+        results[result]++;
+    }
+    for (size_t i = 0; i < N_RESULTS; i++) {
+        if (results[i] > 0) {
+            sw_metric_add(self->m_spans, (double)results[i], result_names[i]);
         }
     }
+    *rejected = results[INVALID];
     if (*rejected > 0) {
-        sw_metric_add(self->m_spans, (double)*rejected, "invalid");
         snprintf(why, SW_OTLP_WHY, "spans without trace id or span id were not taken");
     }
     return SW_OTLP_TAKEN;
