@@ -5,9 +5,9 @@
 #include <utlist.h>
 
 struct otlp_assembly {
-    otlp_kept_span *spans; /* uthash by key */
-    otlp_trace *traces;    /* uthash by id */
-    otlp_trace *order;     /* utlist */
+    otlp_trace *traces; /* uthash by id */
+    otlp_trace *order;  /* utlist */
+    otlp_trace *last;   /* that a span came for: most often the next is of the same; or NULL */
     sw_wants wants;
     size_t bytes, max_bytes;
     const sw_trace **list;
@@ -22,10 +22,6 @@ otlp_assembly *otlp_assembly_new(size_t max_bytes) {
     return assembly;
 }
 
-static size_t cost(const otlp_kept_span *span) {
-    return sizeof *span + span->service_len + span->message_len;
-}
-
 static void drop_built(otlp_trace *trace) {
     if (trace->built) {
         sw_trace_release(&trace->trace);
@@ -34,15 +30,10 @@ static void drop_built(otlp_trace *trace) {
 }
 
 static void drop_trace(otlp_assembly *assembly, otlp_trace *trace) {
-    while (trace->spans != NULL) {
-        otlp_kept_span *span = trace->spans;
-        trace->spans = span->next;
-        assembly->bytes -= cost(span);
-        HASH_DEL(assembly->spans, span);
-        free(span);
-    }
+    assembly->bytes -= otlp_trace_clear(trace);
     drop_built(trace);
     assembly->bytes -= sizeof *trace;
+    assembly->last = assembly->last == trace ? NULL : assembly->last;
     HASH_DEL(assembly->traces, trace);
     DL_DELETE(assembly->order, trace);
     free(trace);
@@ -79,37 +70,42 @@ bool otlp_assembly_make_room(otlp_assembly *assembly, size_t n, size_t bytes, in
     return fits(assembly, more);
 }
 
-int64_t otlp_duration_ns(uint64_t start_ns, uint64_t end_ns) {
-    uint64_t duration = end_ns > start_ns ? end_ns - start_ns : 0;
-    return duration > INT64_MAX ? INT64_MAX : (int64_t)duration;
-}
-
 static bool offends(const sw_wants *wants, const otlp_trace *trace) {
     double ms = (double)trace->longest_ns / SW_NS_PER_MS;
     return (wants->errors && trace->error) || (wants->min_duration_ms >= 0 && ms > wants->min_duration_ms);
 }
 
-static otlp_trace *trace_of(otlp_assembly *assembly, sw_otlp_trace_id id, int64_t mono_ns) {
-    otlp_trace *trace = NULL;
-    HASH_FIND(hh, assembly->traces, &id, sizeof id, trace);
+static otlp_trace *find_trace(const otlp_assembly *assembly, sw_otlp_trace_id id) {
+    otlp_trace *trace = assembly->last;
+    if (trace == NULL || trace->id.low != id.low || trace->id.high != id.high) {
+        HASH_FIND(hh, assembly->traces, &id, sizeof id, trace);
+    }
+    return trace;
+}
+
+/* The trace with this id, as the one that was heard of last. */
+static otlp_trace *trace_of(otlp_assembly *assembly, otlp_trace *trace, sw_otlp_trace_id id,
+                            int64_t mono_ns) {
     if (trace == NULL) {
         trace = xcalloc(1, sizeof *trace);
         trace->id = id;
         trace->first_mono_ns = mono_ns;
         assembly->bytes += sizeof *trace;
         HASH_ADD(hh, assembly->traces, id, sizeof trace->id, trace);
-    } else {
+        DL_APPEND(assembly->order, trace);
+    } else if (trace->next != NULL) {
         DL_DELETE(assembly->order, trace);
+        DL_APPEND(assembly->order, trace);
     }
-    DL_APPEND(assembly->order, trace);
     trace->last_mono_ns = mono_ns;
+    assembly->last = trace;
     return trace;
 }
 
-static otlp_kept_span *copy_span(const sw_otlp_span *span, struct otlp_span_key key) {
+static otlp_kept_span *copy_span(const sw_otlp_span *span) {
     otlp_kept_span *kept = xmalloc(sizeof *kept + span->service.len + span->message.len);
     *kept = (otlp_kept_span){
-        .key = key,
+        .id = span->id,
         .parent_id = span->parent_id,
         .start_ns = span->start_ns,
         .end_ns = span->end_ns,
@@ -123,22 +119,14 @@ static otlp_kept_span *copy_span(const sw_otlp_span *span, struct otlp_span_key 
 }
 
 bool otlp_assembly_add(otlp_assembly *assembly, const sw_otlp_span *span, int64_t mono_ns) {
-    struct otlp_span_key key = {span->trace_id.high, span->trace_id.low, span->id};
-    otlp_kept_span *kept = NULL;
-    HASH_FIND(hh, assembly->spans, &key, sizeof key, kept);
-    if (kept != NULL) {
+    otlp_trace *trace = find_trace(assembly, span->trace_id);
+    if (trace != NULL && otlp_trace_find(trace, span->id) != NULL) {
         return false;
     }
-    otlp_trace *trace = trace_of(assembly, span->trace_id, mono_ns);
-    kept = copy_span(span, key);
-    HASH_ADD(hh, assembly->spans, key, sizeof kept->key, kept);
-    kept->next = trace->spans;
-    trace->spans = kept;
-    trace->n_spans++;
-    assembly->bytes += cost(kept);
-    int64_t duration = otlp_duration_ns(span->start_ns, span->end_ns);
-    trace->longest_ns = duration > trace->longest_ns ? duration : trace->longest_ns;
-    trace->error = trace->error || kept->error;
+    otlp_kept_span *kept = copy_span(span);
+    trace = trace_of(assembly, trace, span->trace_id, mono_ns);
+    otlp_trace_add(trace, kept);
+    assembly->bytes += otlp_span_cost(kept);
     trace->offends = offends(&assembly->wants, trace);
     trace->offered = false;
     trace->stale = true;
@@ -157,7 +145,7 @@ void otlp_assembly_offer(otlp_assembly *assembly, const sw_wants *wants, int64_t
         }
         if (trace->stale || !trace->built) {
             drop_built(trace);
-            otlp_trace_build(trace, assembly->spans);
+            otlp_trace_build(trace);
         }
         trace->offered = true;
         if (assembly->n_list == assembly->list_allocated) {

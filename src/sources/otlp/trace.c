@@ -1,4 +1,4 @@
-/* Kept spans as the trace that detectors see. */
+/* The spans of one trace, and the trace that detectors see. */
 #include "sources/otlp/assembly_internal.h"
 
 #include <assert.h>
@@ -9,7 +9,63 @@
 #include "sources/otlp/text.h"
 
 #define MAX_ATTRIBUTES 128
-#define MAX_DEPTH 256 /* of parents that are followed */
+#define MAX_DEPTH 256   /* of parents that are followed */
+#define MAX_FAILING 256 /* spans of one trace whose depth is looked at: a trace may be as large as memory */
+/* Up to here looking at each span is quicker than a hash of them, and most traces are no larger. */
+#define FEW_SPANS 32
+
+/* ---- its spans ---- */
+
+size_t otlp_span_cost(const otlp_kept_span *span) {
+    return sizeof *span + span->service_len + span->message_len;
+}
+
+otlp_kept_span *otlp_trace_find(const otlp_trace *trace, uint64_t id) {
+    otlp_kept_span *span = trace->spans;
+    if (trace->index != NULL) {
+        HASH_FIND(hh, trace->index, &id, sizeof id, span);
+        return span;
+    }
+    while (span != NULL && span->id != id) {
+        span = span->next;
+    }
+    return span;
+}
+
+int64_t otlp_duration_ns(uint64_t start_ns, uint64_t end_ns) {
+    uint64_t duration = end_ns > start_ns ? end_ns - start_ns : 0;
+    return duration > INT64_MAX ? INT64_MAX : (int64_t)duration;
+}
+
+void otlp_trace_add(otlp_trace *trace, otlp_kept_span *span) {
+    span->next = trace->spans;
+    trace->spans = span;
+    trace->n_spans++;
+    if (trace->index != NULL) {
+        HASH_ADD(hh, trace->index, id, sizeof span->id, span);
+    } else if (trace->n_spans > FEW_SPANS) {
+        for (otlp_kept_span *each = trace->spans; each != NULL; each = each->next) {
+            HASH_ADD(hh, trace->index, id, sizeof each->id, each);
+        }
+    }
+    int64_t duration = otlp_duration_ns(span->start_ns, span->end_ns);
+    trace->longest_ns = duration > trace->longest_ns ? duration : trace->longest_ns;
+    trace->error = trace->error || span->error;
+}
+
+size_t otlp_trace_clear(otlp_trace *trace) {
+    size_t bytes = 0;
+    HASH_CLEAR(hh, trace->index);
+    while (trace->spans != NULL) {
+        otlp_kept_span *span = trace->spans;
+        trace->spans = span->next;
+        bytes += otlp_span_cost(span);
+        free(span);
+    }
+    return bytes;
+}
+
+/* ---- what detectors see ---- */
 
 static sw_status status_of(uint32_t code) {
     return code == 1 ? SW_STATUS_OK : code == 2 ? SW_STATUS_ERROR : SW_STATUS_UNSET;
@@ -70,15 +126,10 @@ static void build_span(sw_span *out, const otlp_kept_span *kept) {
 }
 
 /* How many known parents a span has above it; a circle ends at MAX_DEPTH. */
-static unsigned depth_of(const otlp_kept_span *span, otlp_kept_span *spans) {
+static unsigned depth_of(const otlp_kept_span *span, const otlp_trace *trace) {
     unsigned depth = 0;
-    while (span->parent_id != 0 && depth < MAX_DEPTH) {
-        struct otlp_span_key key = span->key;
-        key.span = span->parent_id;
-        HASH_FIND(hh, spans, &key, sizeof key, span);
-        if (span == NULL) {
-            break;
-        }
+    while (depth < MAX_DEPTH && span->parent_id != 0 &&
+           (span = otlp_trace_find(trace, span->parent_id)) != NULL) {
         depth++;
     }
     return depth;
@@ -93,11 +144,12 @@ struct chosen {
 
 static bool is_earlier(const otlp_kept_span *span, const otlp_kept_span *than) {
     return than == NULL || span->start_ns < than->start_ns ||
-           (span->start_ns == than->start_ns && span->key.span < than->key.span);
+           (span->start_ns == than->start_ns && span->id < than->id);
 }
 
-static struct chosen choose(const otlp_trace *trace, otlp_kept_span *spans) {
+static struct chosen choose(const otlp_trace *trace) {
     struct chosen chosen = {0};
+    size_t n_failing = 0;
     for (const otlp_kept_span *span = trace->spans; span != NULL; span = span->next) {
         if (span->parent_id == 0 && is_earlier(span, chosen.root)) {
             chosen.root = span;
@@ -105,8 +157,8 @@ static struct chosen choose(const otlp_trace *trace, otlp_kept_span *spans) {
         if (is_earlier(span, chosen.earliest)) {
             chosen.earliest = span;
         }
-        if (span->error) {
-            unsigned depth = depth_of(span, spans);
+        if (span->error && n_failing++ < MAX_FAILING) {
+            unsigned depth = depth_of(span, trace);
             if (chosen.failing == NULL || depth < chosen.failing_depth ||
                 (depth == chosen.failing_depth && is_earlier(span, chosen.failing))) {
                 chosen.failing = span;
@@ -131,9 +183,9 @@ static void add_spans(sw_trace *out, const otlp_trace *trace) {
     }
 }
 
-void otlp_trace_build(otlp_trace *trace, otlp_kept_span *spans) {
+void otlp_trace_build(otlp_trace *trace) {
     assert(trace->spans != NULL); /* a trace begins with a span */
-    struct chosen chosen = choose(trace, spans);
+    struct chosen chosen = choose(trace);
     const otlp_kept_span *named = chosen.root != NULL ? chosen.root : chosen.earliest;
     sw_otlp_span span = {0}, failing = {0};
     sw_otlp_read_span(message_of(named), &span);

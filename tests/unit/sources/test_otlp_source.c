@@ -230,6 +230,28 @@ static void a_trace_that_never_is_quiet_is_offered_after_a_minute(void **state) 
     close_all(&f);
 }
 
+static void spans_of_a_large_trace_are_told_apart_too(void **state) {
+    (void)state;
+    struct fixture f;
+    open_with(&f, 8 << 20);
+    for (int round = 0; round < 2; round++) {
+        for (uint64_t i = 1; i <= 1000; i++) {
+            deliver_one(
+                &f, (struct span){.trace = 7, .id = i, .parent = i - 1, .start_s = NOW_S, .error = "deep"});
+            deliver_one(&f, (struct span){.trace = 8, .id = i, .start_s = NOW_S});
+        }
+    }
+    assert_true(spans_metric(&f, "accepted") == 2000 && spans_metric(&f, "duplicate") == 2000);
+    assert_true(counted(&f, NOW_S, NOW_S + 10, NULL) == 1001);
+    advance(&f, 5);
+    assert_int_equal(poll_now(&f), 1);
+    size_t n = 0;
+    const sw_trace *trace = f.source->ops->traces(f.source, &n)[0];
+    assert_int_equal(trace->n_matched, 1000);
+    assert_int_equal(trace->n_spans, 200);
+    close_all(&f);
+}
+
 static void traces_that_do_not_offend_are_not_offered(void **state) {
     (void)state;
     struct fixture f;
@@ -347,6 +369,7 @@ int main(void) {
         cmocka_unit_test(a_span_that_comes_twice_is_counted_once),
         cmocka_unit_test(a_trace_is_offered_when_it_is_quiet_and_again_when_a_late_span_changes_it),
         cmocka_unit_test(a_trace_that_never_is_quiet_is_offered_after_a_minute),
+        cmocka_unit_test(spans_of_a_large_trace_are_told_apart_too),
         cmocka_unit_test(traces_that_do_not_offend_are_not_offered),
         cmocka_unit_test(windows_end_where_senders_had_time_to_send),
         cmocka_unit_test(spans_of_the_far_future_and_of_what_is_forgotten_are_kept_but_not_counted),
