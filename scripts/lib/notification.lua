@@ -51,6 +51,16 @@ function notification.title(alert)
   return (alert.status == "resolved" and "RESOLVED " or "") .. alert.anomaly_type .. where
 end
 
+---"payment charge card, 1904.1 ms of its own, CardDeclined: no funds": the span to look at first.
+---@param culprit spanwatch.NotificationCulprit
+---@return string
+function notification.about_culprit(culprit)
+  local parts = { culprit.service .. " " .. culprit.name, notification.number(culprit.self_time_ms) .. " ms of its own" }
+  local kind, message = culprit.exception_type, culprit.error_message
+  parts[#parts + 1] = kind and message and kind .. ": " .. message or kind or message
+  return table.concat(parts, ", ")
+end
+
 ---Name and value of what is known, for tables of facts.
 ---@param alert spanwatch.Notification
 ---@return {name: string, value: string}[]
@@ -71,6 +81,7 @@ function notification.facts(alert)
   add("Threshold", alert.threshold)
   add("Affected traces", alert.affected_traces)
   add("Error", alert.error_message)
+  add("Culprit", alert.culprit and notification.about_culprit(alert.culprit))
   add("Since", alert.starts_at)
   add("Until", alert.ends_at)
   return facts

@@ -26,6 +26,23 @@ test("a message has a fallback text, a header, the summary, facts and links to t
   t.contains(blocks[4].text.text, ("<https://grafana/trace/%s|%s> 2412.5 ms"):format(id, id))
 end)
 
+test("the culprit span is a fact, with what is known of it", function(t)
+  local slack = t.formatter("slack.lua")
+  local function culprit(fields)
+    fields.service, fields.name, fields.self_time_ms = "payment", "charge card", 1904.1
+    for _, field in ipairs(slack:format(t.alert { culprit = fields }).attachments[1].blocks[3].fields) do
+      if field.text:find("*Culprit*", 1, true) then
+        return field.text
+      end
+    end
+  end
+  t.equal(culprit {}, "*Culprit*\npayment charge card, 1904.1 ms of its own")
+  t.equal(culprit { error_message = "no funds" }, "*Culprit*\npayment charge card, 1904.1 ms of its own, no funds")
+  t.equal(culprit { exception_type = "CardDeclined" }, "*Culprit*\npayment charge card, 1904.1 ms of its own, CardDeclined")
+  t.equal(culprit { exception_type = "CardDeclined", error_message = "no funds" },
+    "*Culprit*\npayment charge card, 1904.1 ms of its own, CardDeclined: no funds")
+end)
+
 test("severity and end have colours", function(t)
   local slack = t.formatter("slack.lua")
   local function color(fields)

@@ -41,6 +41,27 @@
 ---@field detector string
 ---@field source string
 ---@field ["repeat"] boolean It is still there, nothing else happened.
+---@field why spanwatch.NotificationWhy What decided.
+---@field culprit? spanwatch.NotificationCulprit The span to look at first, of one offending trace; nil when that trace is not known.
+---@field critical_path? {service: string, name: string, self_time_ms: number}[] Where the time of that trace went, in the order of time; the 20 longest spans.
+
+---@class spanwatch.NotificationWhy
+---@field detector string
+---@field detector_sha256? string Of the detector's file as it ran; nil when the agent itself decided.
+---@field value? number
+---@field threshold? number
+---@field samples? number Requests that it is about.
+---@field window_secs integer
+---@field complete boolean
+
+---@class spanwatch.NotificationCulprit
+---@field service string
+---@field name string
+---@field trace_id string
+---@field span_id string
+---@field self_time_ms number Duration without its children's.
+---@field error_message? string
+---@field exception_type? string
 
 ---@class spanwatch.NotificationTrace
 ---@field trace_id string

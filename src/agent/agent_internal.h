@@ -28,6 +28,7 @@ typedef struct sw_agent sw_agent;
 typedef struct sw_progress sw_progress;
 typedef struct sw_pending sw_pending;
 typedef struct sw_formatting sw_formatting;
+typedef struct sw_culprits sw_culprits;
 
 typedef struct sw_agent_metrics {
     sw_metric *anomalies; /* trace_anomalies_total{type} */
@@ -41,7 +42,8 @@ typedef struct sw_agent_metrics {
     sw_metric *alerts_refused;
     sw_metric *suppressed; /* {reason} */
     sw_metric *cpu, *resident, *storage_size;
-    sw_metric *heartbeats; /* {result} */
+    sw_metric *heartbeats;      /* {result} */
+    sw_metric *culprit_fetches; /* {result} */
 } sw_agent_metrics;
 
 struct sw_agent {
@@ -84,7 +86,9 @@ struct sw_agent {
     /* Takes the findings instead of the alerts (once.c); NULL when running. */
     void (*found)(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n, bool known);
 
-    sw_progress *progress; /* uthash by detector name (judge.c) */
+    unsigned fetched;            /* traces asked for in this tick (culprits.c) */
+    const sw_culprits *culprits; /* of the findings that are being applied; NULL otherwise */
+    sw_progress *progress;       /* uthash by detector name (judge.c) */
 
     /* What is not committed yet (commit.c). */
     uv_prepare_t flush_handle;
@@ -120,6 +124,8 @@ int64_t sw_tick_next(int64_t planned_ns, int64_t now_ns, int64_t interval_ns, un
 /* judge.c: what each detector has judged, and what it must judge now. */
 void sw_judge_restore(sw_agent *agent);
 void sw_judge_all(sw_agent *agent, const sw_poll_result *poll);
+void sw_judge_stop(
+    sw_agent *agent); /* what waits for the source is given up, and judged again after a restart */
 void sw_judge_free(sw_agent *agent);
 /* Of each detector: the end of the newest window that it has judged and of the newest in which it was given
  * anything to see (0: none yet), in unix seconds. */
@@ -130,6 +136,16 @@ void sw_judge_each(const sw_agent *agent,
 int64_t sw_judge_oldest_needed_s(const sw_agent *agent,
                                  int64_t horizon_s); /* earliest second that a detector still has to see */
 int64_t sw_judge_lookback_s(const sw_agent *agent);
+
+/* culprits.c: the culprit spans of alerts that are about to fire. Asks the source for their traces, at most
+ * SPANWATCH_CULPRIT_FETCHES in a tick and for SW_CULPRITS_WAIT_MS. When
+ * it is waiting then, `done` comes once, from the loop, unless it is freed before. */
+#define SW_CULPRITS_WAIT_MS 2000
+sw_culprits *sw_culprits_find(sw_agent *agent, const sw_finding *findings, size_t n, void (*done)(void *arg),
+                              void *arg);
+bool sw_culprits_waiting(const sw_culprits *culprits);
+const sw_culprit *sw_culprits_of(const sw_culprits *culprits, const char *fingerprint); /* or NULL */
+void sw_culprits_free(sw_culprits *culprits);
 
 /* commit.c: one batch at a time; what comes meanwhile waits for the next. */
 sw_store_batch *sw_commit_batch(sw_agent *agent); /* the batch being filled */

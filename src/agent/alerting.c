@@ -67,6 +67,10 @@ static void counted(const char *type, uint64_t traces, void *arg) {
     count(arg, type, (double)traces);
 }
 
+static const sw_culprit *culprit(const sw_alert *alert, void *arg) {
+    return sw_culprits_of(((sw_agent *)arg)->culprits, alert->fingerprint);
+}
+
 static sw_alerts_sink sink_of(sw_agent *agent) {
     return (sw_alerts_sink){
         .notify = notify,
@@ -75,6 +79,7 @@ static sw_alerts_sink sink_of(sw_agent *agent) {
         .reported = reported,
         .arg = agent,
         .withheld = withheld,
+        .culprit = culprit,
     };
 }
 

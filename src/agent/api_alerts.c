@@ -39,6 +39,11 @@ static json_t *annotations_json(const sw_alert *alert) {
         json_object_set_new(annotations, "trace_id",
                             json_string(alert->evidence[alert->n_evidence - 1].trace_id));
     }
+    if (alert->culprit != NULL) {
+        char *text = xasprintf("%s: %s", alert->culprit->service, alert->culprit->name);
+        json_object_set_new(annotations, "culprit", text_json(text));
+        free(text);
+    }
     return annotations;
 }
 

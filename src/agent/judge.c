@@ -65,10 +65,13 @@ struct sw_progress {
     size_t n_steps, next_step;
     struct offered *offered;
     size_t n_offered, offered_allocated;
-    bool more_traces; /* than one call carries */
+    bool more_traces;      /* than one call carries */
+    struct offered *taken; /* judged, and to be stored with what was found */
+    size_t n_taken;
     sw_finding *findings;
     size_t n_findings;
-    bool known; /* absence of a finding means that it is gone */
+    sw_culprits *culprits; /* of what was found */
+    bool known;            /* absence of a finding means that it is gone */
     bool traces_ok;
     char *reason;
     bool has_state;
@@ -114,9 +117,14 @@ static void forget_traces(sw_progress *progress, int64_t before_ns) {
 }
 
 static void clear_evaluation(sw_progress *progress) {
+    sw_culprits_free(progress->culprits);
+    progress->culprits = NULL;
     sw_findings_free(progress->findings, progress->n_findings);
     progress->findings = NULL;
     progress->n_findings = 0;
+    free(progress->taken);
+    progress->taken = NULL;
+    progress->n_taken = 0;
     free(progress->offered);
     progress->offered = NULL;
     progress->n_offered = progress->offered_allocated = 0;
@@ -128,6 +136,14 @@ static void clear_evaluation(sw_progress *progress) {
     progress->has_state = false;
     progress->n_steps = progress->next_step = 0;
     progress->busy = false;
+}
+
+void sw_judge_stop(sw_agent *agent) {
+    sw_progress *progress = NULL, *next = NULL;
+    HASH_ITER(hh, agent->progress, progress, next) {
+        sw_culprits_free(progress->culprits);
+        progress->culprits = NULL;
+    }
 }
 
 void sw_judge_free(sw_agent *agent) {
@@ -394,14 +410,17 @@ static void take_findings(sw_progress *progress, sw_check_result *result) {
 }
 
 /* What was offered is judged. Traces that had no room come in a call of their own, without counts. */
-static void commit_traces(sw_progress *progress) {
+static void take_traces(sw_progress *progress) {
     sw_agent *agent = progress->agent;
     const struct step *step = &progress->steps[progress->next_step];
     int64_t now = sw_wall_ns(agent->clock);
+    if (progress->n_offered > 0) {
+        progress->taken =
+            xrealloc_array(progress->taken, progress->n_taken + progress->n_offered, sizeof *progress->taken);
+    }
     for (size_t i = 0; i < progress->n_offered; i++) {
         remember_trace(progress, progress->offered[i].id, progress->offered[i].digest, now);
-        sw_batch_put_judged(sw_commit_batch(agent), progress->name, progress->offered[i].id,
-                            progress->offered[i].digest, now);
+        progress->taken[progress->n_taken++] = progress->offered[i];
     }
     progress->n_offered = 0;
     if (progress->more_traces) {
@@ -414,19 +433,39 @@ static void commit_traces(sw_progress *progress) {
     }
 }
 
-static void finish(sw_progress *progress) {
+/* Into one commit: were a trace stored as judged before what was found in it, a crash in between would lose
+ * that. */
+static void apply(void *arg) {
+    sw_progress *progress = arg;
     sw_agent *agent = progress->agent;
+    int64_t now = sw_wall_ns(agent->clock);
+    for (size_t i = 0; i < progress->n_taken; i++) {
+        sw_batch_put_judged(sw_commit_batch(agent), progress->name, progress->taken[i].id,
+                            progress->taken[i].digest, now);
+    }
+    agent->culprits = progress->culprits;
     if (agent->found != NULL) {
         agent->found(agent, progress->name, progress->findings, progress->n_findings, progress->known);
     } else {
         sw_alerting_apply(agent, progress->name, progress->findings, progress->n_findings, progress->known);
     }
+    agent->culprits = NULL;
     if (progress->has_state) {
         sw_commit_detector(agent, progress->name, progress->judged_until_s, progress->state,
                            progress->state_len, progress->state_version);
     }
     clear_evaluation(progress);
     sw_tick_evaluated(agent);
+}
+
+/* Nothing of the evaluation is committed before its findings are applied: what a crash cuts off is judged
+ * again. */
+static void finish(sw_progress *progress) {
+    progress->culprits =
+        sw_culprits_find(progress->agent, progress->findings, progress->n_findings, apply, progress);
+    if (!sw_culprits_waiting(progress->culprits)) {
+        apply(progress);
+    }
 }
 
 /* A window on which a detector fails is tried again in the next ticks, and then skipped: one bad window must
@@ -454,7 +493,7 @@ static void call_done(sw_detector *detector, sw_check_result *result, void *arg)
     if (result->status == SW_CHECK_UNKNOWN) {
         progress->known = false;
     } else if (step.traces) {
-        commit_traces(progress);
+        take_traces(progress);
     }
     take_findings(progress, result);
     free(progress->state);

@@ -103,6 +103,7 @@ static void polled(const sw_poll_result *result, void *arg) {
 
 static void tick(sw_agent *agent) {
     agent->ticks++;
+    agent->fetched = 0;
     agent->tick_started_mono_ns = sw_mono_ns(agent->clock);
     sw_metric_add(agent->m.ticks, 1);
     if (agent->source == NULL) {
@@ -152,6 +153,7 @@ void sw_tick_start(sw_agent *agent) {
 
 void sw_tick_stop(sw_agent *agent) {
     uv_timer_stop(&agent->tick_timer);
+    sw_judge_stop(agent);
     if (agent->polling) {
         agent->source->ops->cancel(agent->source);
         agent->polling = false;

@@ -60,6 +60,9 @@ static void make_metrics(sw_agent *agent) {
                                 NULL);
     m->resident = sw_metrics_gauge(metrics, "process_resident_memory_bytes",
                                    "Resident memory of the agent's own process.", NULL);
+    m->culprit_fetches =
+        sw_metrics_counter(metrics, "spanwatch_culprit_fetches_total",
+                           "Traces asked for to find the culprit span of an alert.", by_result);
     m->heartbeats = sw_metrics_counter(metrics, "spanwatch_heartbeats_total",
                                        "Calls of SPANWATCH_HEARTBEAT_URL: ok, failed.", by_result);
     m->storage_size = sw_metrics_gauge(metrics, "spanwatch_storage_bytes", "Size of the database.", NULL);

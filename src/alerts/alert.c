@@ -34,6 +34,8 @@ void sw_alert_release(sw_alert *alert) {
     free(alert->summary);
     free(alert->span_name);
     free(alert->error_message);
+    free(alert->detector_sha256);
+    sw_culprit_free(alert->culprit);
     *alert = (sw_alert){0};
 }
 
@@ -55,6 +57,8 @@ void sw_alert_copy(sw_alert *to, const sw_alert *from) {
     to->summary = xstrdup(from->summary);
     to->span_name = xstrdup(from->span_name);
     to->error_message = xstrdup(from->error_message);
+    to->detector_sha256 = xstrdup(from->detector_sha256);
+    to->culprit = sw_culprit_copy(from->culprit);
     to->labels = from->n_labels > 0 ? xcalloc(from->n_labels, sizeof *to->labels) : NULL;
     for (size_t i = 0; i < from->n_labels; i++) {
         to->labels[i] = (sw_label){xstrdup(from->labels[i].name), xstrdup(from->labels[i].value)};

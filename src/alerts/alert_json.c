@@ -65,6 +65,7 @@ int sw_alert_to_json(const sw_alert *alert, sw_buf *out) {
     set_text(root, "summary", alert->summary);
     set_text(root, "span_name", alert->span_name);
     set_text(root, "error_message", alert->error_message);
+    set_text(root, "detector_sha256", alert->detector_sha256);
     set_number(root, "value", alert->has_value, alert->value);
     set_number(root, "threshold", alert->has_threshold, alert->threshold);
     set_number(root, "duration_ms", alert->has_duration, alert->duration_ms);
@@ -83,6 +84,9 @@ int sw_alert_to_json(const sw_alert *alert, sw_buf *out) {
     json_object_set_new(root, "window_estimated", json_boolean(alert->window_estimated));
     json_object_set_new(root, "n_untold", json_integer((json_int_t)alert->n_untold));
     json_object_set_new(root, "evidence", evidence_to_json(alert));
+    if (alert->culprit != NULL) {
+        json_object_set_new(root, "culprit", sw_culprit_to_stored(alert->culprit));
+    }
     return sw_write_json(root, 0, out);
 }
 
@@ -191,6 +195,7 @@ static void read_findings(struct reader *r, sw_alert *out) {
     out->summary = read_text(r, "summary", true);
     out->span_name = read_text(r, "span_name", false);
     out->error_message = read_text(r, "error_message", false);
+    out->detector_sha256 = read_text(r, "detector_sha256", false);
     out->value = read_number(r, "value", &out->has_value);
     out->threshold = read_number(r, "threshold", &out->has_threshold);
     out->duration_ms = read_number(r, "duration_ms", &out->has_duration);
@@ -269,6 +274,9 @@ int sw_alert_from_json(const char *json, size_t len, sw_alert *out) {
     read_findings(&r, out);
     read_labels(&r, out);
     read_evidence(&r, out);
+    const json_t *culprit = json_object_get(root, "culprit");
+    out->culprit = sw_culprit_from_stored(culprit);
+    r.bad |= culprit != NULL && out->culprit == NULL;
     json_decref(root);
     if (r.bad) {
         sw_alert_release(out);

@@ -43,7 +43,8 @@
     X(operation)                                                                                             \
     X(summary)                                                                                               \
     X(span_name)                                                                                             \
-    X(error_message)
+    X(error_message)                                                                                         \
+    X(detector_sha256)
 
 struct sw_packed_alert {
 #define X(type, name) type name;
@@ -112,6 +113,27 @@ static void pack_evidence(struct packer *p, const sw_alert *alert, const sw_evid
     pack_text(p, evidence->error_message);
 }
 
+/* One byte when there is none, as with most. */
+static void pack_culprit(struct packer *p, const sw_culprit *culprit) {
+    unsigned char there = culprit != NULL ? (unsigned char)culprit->n_path + 1 : 0;
+    pack_bytes(p, &there, 1);
+    if (culprit == NULL) {
+        return;
+    }
+    pack_text(p, culprit->trace_id);
+    pack_text(p, culprit->span_id);
+    pack_text(p, culprit->service);
+    pack_text(p, culprit->name);
+    pack_text(p, culprit->error_message);
+    pack_text(p, culprit->exception_type);
+    pack_bytes(p, &culprit->self_time_ms, sizeof culprit->self_time_ms);
+    for (size_t i = 0; i < culprit->n_path; i++) {
+        pack_text(p, culprit->path[i].service);
+        pack_text(p, culprit->path[i].name);
+        pack_bytes(p, &culprit->path[i].self_time_ms, sizeof culprit->path[i].self_time_ms);
+    }
+}
+
 static void pack_variable(struct packer *p, const sw_alert *alert) {
 #define X(name) pack_optional(p, alert->name);
     TEXTS(X)
@@ -123,6 +145,7 @@ static void pack_variable(struct packer *p, const sw_alert *alert) {
     for (size_t i = 0; i < alert->n_evidence; i++) {
         pack_evidence(p, alert, &alert->evidence[i]);
     }
+    pack_culprit(p, alert->culprit);
 }
 
 static sw_packed_alert *pack(const sw_alert *alert) {
@@ -171,6 +194,33 @@ static void next_evidence(char **at, const sw_alert *view, sw_evidence *out) {
     out->error_message = next_text(at);
 }
 
+static void next_id(char **at, char *out) {
+    const char *id = next_text(at);
+    memcpy(out, id, strlen(id) + 1);
+}
+
+static sw_culprit *next_culprit(char **at, sw_culprit *out) {
+    unsigned char there = 0;
+    next_bytes(at, &there, 1);
+    if (there == 0) {
+        return NULL;
+    }
+    *out = (sw_culprit){.n_path = there - 1U};
+    next_id(at, out->trace_id);
+    next_id(at, out->span_id);
+    out->service = next_text(at);
+    out->name = next_text(at);
+    out->error_message = next_text(at);
+    out->exception_type = next_text(at);
+    next_bytes(at, &out->self_time_ms, sizeof out->self_time_ms);
+    for (size_t i = 0; i < out->n_path; i++) {
+        out->path[i].service = next_text(at);
+        out->path[i].name = next_text(at);
+        next_bytes(at, &out->path[i].self_time_ms, sizeof out->path[i].self_time_ms);
+    }
+    return out;
+}
+
 /* The view without content, but with its arrays. */
 static sw_alert *clear_view(sw_alert_table *table, size_t n_labels) {
     sw_label *labels = table->view.labels;
@@ -214,6 +264,7 @@ sw_alert *sw_alert_table_view(sw_alert_table *table, size_t index) {
         next_evidence(&at, view, &view->evidence[i]);
     }
     view->n_evidence = packed->n_evidence;
+    view->culprit = next_culprit(&at, &table->culprit);
     return view;
 }
 

@@ -26,6 +26,7 @@ typedef struct sw_alert_table {
     size_t n_slots;
     sw_alert view; /* its arrays are kept and filled again */
     size_t labels_allocated, evidence_allocated;
+    sw_culprit culprit; /* the view's, when it has one */
 } sw_alert_table;
 
 #define SW_ALERT_NONE SIZE_MAX

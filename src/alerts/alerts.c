@@ -7,22 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "alerts/alert_table.h"
+#include "alerts/alerts_state.h"
 #include "alerts/groups.h"
-#include "alerts/reported.h"
-
-struct sw_alerts {
-    sw_alerts_options options; /* group_by is copied */
-    char **group_by;
-    bool per_trace; /* group_by names trace_id */
-    sw_alert_table table;
-    sw_reported *reported;
-    char **detectors; /* their numbers are their places; as many as there are script files */
-    size_t n_detectors;
-    uint32_t evaluation;
-    int64_t last_now_ns;
-    uint64_t refused;
-};
 
 /* One call of sw_alerts_apply(). */
 struct round {
@@ -39,7 +25,12 @@ struct round {
 
 /* ---- time ---- */
 
-static int64_t elapsed(int64_t since_ns, int64_t now_ns) {
+static int64_t add_saturated(int64_t a, int64_t b) {
+    int64_t sum = 0;
+    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
+int64_t sw_alerts_elapsed(int64_t since_ns, int64_t now_ns) {
     int64_t difference = 0;
     if (__builtin_sub_overflow(now_ns, since_ns, &difference)) {
         return now_ns > since_ns ? INT64_MAX : 0;
@@ -47,12 +38,7 @@ static int64_t elapsed(int64_t since_ns, int64_t now_ns) {
     return difference > 0 ? difference : 0;
 }
 
-static int64_t add_saturated(int64_t a, int64_t b) {
-    int64_t sum = 0;
-    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
-}
-
-static int64_t seconds_to_ns(double seconds) {
+int64_t sw_alerts_seconds_to_ns(double seconds) {
     const double longest = 1e9; /* 31 years */
     if (!(seconds > 0)) {
         return 0;
@@ -295,6 +281,7 @@ static void take_counts(sw_alert *alert, const sw_group *group) {
 static void take_finding(sw_alert *alert, const char *detector, const sw_group *group) {
     const sw_finding *winner = group->winner;
     alert->detector = borrowed(detector);
+    alert->detector_sha256 = winner->detector_sha256[0] != '\0' ? borrowed(winner->detector_sha256) : NULL;
     alert->source = or_empty(winner->source);
     alert->severity = group->severity;
     alert->summary = or_empty(winner->summary);
@@ -361,7 +348,8 @@ static void pull_back(sw_alert *alert, int64_t now_ns) {
 }
 
 static bool repeat_is_due(const struct round *round, const sw_alert *alert) {
-    return elapsed(alert->last_notified_ns, round->now_ns) >= round->alerts->options.repeat_interval_ns;
+    return sw_alerts_elapsed(alert->last_notified_ns, round->now_ns) >=
+           round->alerts->options.repeat_interval_ns;
 }
 
 /* Whether the alert has something to say, and what. */
@@ -379,16 +367,23 @@ static bool has_notice(const struct round *round, const sw_alert *alert, sw_noti
     return *notice == SW_NOTICE_FIRING || (!per_trace && repeat_is_due(round, alert));
 }
 
+static void begin_to_fire(struct round *round, sw_alert *alert) {
+    alert->state = SW_ALERT_FIRING;
+    alert->fired_at_ns = round->now_ns;
+    if (round->sink->culprit != NULL) {
+        alert->culprit = (sw_culprit *)round->sink->culprit(alert, round->sink->arg); /* put back as a copy */
+    }
+}
+
 /* What comes back while its resolved notice is withheld goes on: nobody was told that it had ended. */
 static void advance_seen(struct round *round, sw_alert *alert, bool withheld) {
     bool begins = alert->state == SW_ALERT_PENDING;
     if (alert->state == SW_ALERT_RESOLVED) {
         alert->state = SW_ALERT_FIRING;
         alert->ends_at_ns = 0;
-    } else if (begins && (is_per_trace(alert) ||
-                          elapsed(alert->starts_at_ns, round->now_ns) >= seconds_to_ns(alert->for_s))) {
-        alert->state = SW_ALERT_FIRING;
-        alert->fired_at_ns = round->now_ns;
+    } else if (begins && (is_per_trace(alert) || sw_alerts_elapsed(alert->starts_at_ns, round->now_ns) >=
+                                                     sw_alerts_seconds_to_ns(alert->for_s))) {
+        begin_to_fire(round, alert);
     }
     sw_notice notice;
     if (has_notice(round, alert, &notice)) {
@@ -404,7 +399,7 @@ static int64_t due(const struct round *round, const sw_alert *alert) {
     if (alert->state == SW_ALERT_RESOLVED) {
         return INT64_MAX;
     }
-    int64_t end = add_saturated(alert->last_seen_ns, seconds_to_ns(alert->keep_firing_s));
+    int64_t end = add_saturated(alert->last_seen_ns, sw_alerts_seconds_to_ns(alert->keep_firing_s));
     int64_t repeat = add_saturated(alert->last_notified_ns, round->alerts->options.repeat_interval_ns);
     return is_per_trace(alert) || end < repeat ? end : repeat;
 }
@@ -480,7 +475,8 @@ static bool advance_absent(struct round *round, size_t index) {
     }
     sw_alert before = *alert;
     pull_back(alert, round->now_ns);
-    bool kept = elapsed(alert->last_seen_ns, round->now_ns) < seconds_to_ns(alert->keep_firing_s);
+    bool kept =
+        sw_alerts_elapsed(alert->last_seen_ns, round->now_ns) < sw_alerts_seconds_to_ns(alert->keep_firing_s);
     bool pending = alert->state == SW_ALERT_PENDING;
     if (round->known && (pending || !kept)) {
         return end(round, index, alert);

@@ -35,6 +35,7 @@
 #ifndef SW_ALERTS_ALERTS_H
 #define SW_ALERTS_ALERTS_H
 
+#include "alerts/culprit.h"
 #include "base/buf.h"
 #include "detectors/finding.h"
 
@@ -66,6 +67,7 @@ typedef struct sw_alert {
     char *service, *operation; /* what all findings agree on, where it is no label; else NULL */
     char *summary;
     char *span_name, *error_message; /* may be NULL */
+    char *detector_sha256;           /* of the detector's source, as it ran last; NULL when not a script */
     bool has_value, has_threshold, has_duration, has_total, has_affected;
     double value, threshold, duration_ms, total_traces,
         affected_traces;      /* affected: distinct traces since it began */
@@ -80,7 +82,8 @@ typedef struct sw_alert {
     sw_evidence *evidence; /* newest last, at most options.evidence_max: dropped first are those notified,
                               oldest first */
     size_t n_evidence;
-    uint64_t n_untold; /* offending traces since the last notification, with or without evidence kept */
+    uint64_t n_untold;   /* offending traces since the last notification, with or without evidence kept */
+    sw_culprit *culprit; /* of one offending trace, from when it began to fire on; NULL when not known */
 } sw_alert;
 
 typedef enum sw_notice { SW_NOTICE_FIRING, SW_NOTICE_REPEAT, SW_NOTICE_RESOLVED } sw_notice;
@@ -109,7 +112,18 @@ typedef struct sw_alerts_sink {
     /* Whether the notification must not be told yet; before `notify`. `again`: that was said before. NULL:
      * never. */
     bool (*withheld)(const sw_alert *alert, sw_notice notice, bool again, void *arg);
+    /* The culprit of an alert that begins to fire, or NULL; valid until apply returns. NULL: never known. */
+    const sw_culprit *(*culprit)(const sw_alert *alert, void *arg);
 } sw_alerts_sink;
+
+/* An alert that would begin to fire. */
+typedef struct sw_beginning {
+    char fingerprint[SW_FINGERPRINT_LEN + 1];
+    const char *type;                   /* of a finding */
+    char trace_id[SW_TRACE_ID_LEN + 1]; /* its longest offending trace */
+    double duration_ms;                 /* of that trace */
+    sw_severity severity;
+} sw_beginning;
 
 typedef struct sw_alerts sw_alerts;
 
@@ -127,6 +141,11 @@ void sw_alerts_restore_reported(sw_alerts *alerts, const char *type, const char 
 void sw_alerts_apply(sw_alerts *alerts, const char *detector, const sw_finding *findings, size_t n,
                      bool known, int64_t now_ns, const sw_alerts_sink *sink,
                      void (*counted)(const char *type, uint64_t traces, void *arg), void *counted_arg);
+/* The alerts with offending traces that sw_alerts_apply() would let begin to fire now, the most severe first
+ * and then the longest, at most `max` (> 0). Of very many findings only the first are looked at: this serves
+ * to fetch a few traces. */
+size_t sw_alerts_beginning(const sw_alerts *alerts, const sw_finding *findings, size_t n, int64_t now_ns,
+                           sw_beginning *out, size_t max);
 /* Asks again about everything that was withheld, and tells what may be told now. */
 void sw_alerts_tell_withheld(sw_alerts *alerts, int64_t now_ns, const sw_alerts_sink *sink);
 /* Forgets reported ids older than the ttl. */

@@ -259,6 +259,27 @@ static void add_evidence(const struct notification *n, json_t *root) {
     json_object_set_new(root, "summary", summary(n));
 }
 
+/* What decided, in numbers: enough to judge the alert without the detector's source. */
+static json_t *why(const sw_alert *alert) {
+    json_t *object = json_object();
+    json_object_set_new(object, "detector", sw_text_to_json(alert->detector));
+    json_object_set_new(object, "detector_sha256", text_or_null(alert->detector_sha256));
+    json_object_set_new(object, "value", number_or_null(alert->has_value, alert->value));
+    json_object_set_new(object, "threshold", number_or_null(alert->has_threshold, alert->threshold));
+    json_object_set_new(object, "samples", number_or_null(alert->has_total, alert->total_traces));
+    json_object_set_new(object, "window_secs", json_integer(alert->window_to_s - alert->window_from_s));
+    json_object_set_new(object, "complete", json_boolean(alert->window_complete));
+    return object;
+}
+
+static void add_cause(const sw_alert *alert, json_t *root) {
+    const sw_culprit *culprit = alert->culprit;
+    json_object_set_new(root, "why", why(alert));
+    json_object_set_new(root, "culprit", culprit != NULL ? sw_culprit_to_json(culprit) : json_null());
+    json_object_set_new(root, "critical_path",
+                        culprit != NULL ? sw_culprit_path_to_json(culprit) : json_null());
+}
+
 int sw_payload_json(const sw_alert *alert, sw_notice notice, int64_t now_ns,
                     const sw_payload_options *options, sw_buf *out) {
     struct notification n = look_at(alert, options);
@@ -271,6 +292,7 @@ int sw_payload_json(const sw_alert *alert, sw_notice notice, int64_t now_ns,
     json_object_set_new(root, "detector", sw_text_to_json(alert->detector));
     json_object_set_new(root, "source", sw_text_to_json(alert->source));
     json_object_set_new(root, "repeat", json_boolean(notice == SW_NOTICE_REPEAT));
+    add_cause(alert, root);
     /* 15 digits: 0.05 stays 0.05. */
     return sw_write_json(root, JSON_REAL_PRECISION(15), out);
 }

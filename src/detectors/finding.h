@@ -21,10 +21,11 @@ typedef struct sw_label {
 } sw_label;
 
 typedef struct sw_finding {
-    char *type;     /* [a-zA-Z_][a-zA-Z0-9_.:-]*, at most 128 bytes: the rule */
-    char *detector; /* who reported it */
-    char *source;   /* window's source */
-    char *service;  /* NULL when it does not apply; likewise below */
+    char *type;               /* [a-zA-Z_][a-zA-Z0-9_.:-]*, at most 128 bytes: the rule */
+    char *detector;           /* who reported it */
+    char detector_sha256[65]; /* of the source that did, hex; "" when it is not a script */
+    char *source;             /* window's source */
+    char *service;            /* NULL when it does not apply; likewise below */
     char *operation;
     char *key;        /* the identity that the finding named itself, or NULL */
     sw_label *labels; /* sorted by name, unique */

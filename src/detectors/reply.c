@@ -111,6 +111,9 @@ int sw_check_reply_read(sw_version *version, const sw_judged_window *judged, con
     } else if (result == 0) {
         result = sw_findings_read(sw_map_get(reply, "findings"), version->detector->name, judged,
                                   &out->findings, &out->n_findings, why);
+        for (size_t i = 0; i < out->n_findings; i++) {
+            memcpy(out->findings[i].detector_sha256, version->hash, sizeof version->hash);
+        }
     }
     if (result == 0) {
         set_metrics(version, reply);

@@ -41,6 +41,9 @@ typedef struct sw_poll_result {
  * …). */
 typedef void (*sw_query_done)(const char *json, size_t len, const char *message, const char *code, void *arg);
 
+/* The trace, valid until it returns; or NULL and a message. */
+typedef void (*sw_trace_done)(const sw_trace *trace, const char *message, void *arg);
+
 typedef struct sw_source sw_source;
 
 typedef struct sw_source_ops {
@@ -66,6 +69,11 @@ typedef struct sw_source_ops {
     void *(*query)(sw_source *source, const char *kind, const char *options_json, int64_t timeout_ms,
                    sw_query_done done, void *arg);
     void (*cancel_query)(sw_source *source, void *handle);
+    /* Asks for a whole trace by its id (32 hex digits). NULL when the traces of the list are as whole as the
+     * source knows them. Returns a handle for cancel_query, or NULL when `done` was called before returning.
+     */
+    void *(*fetch_trace)(sw_source *source, const char *id, int64_t timeout_ms, sw_trace_done done,
+                         void *arg);
     /* Numbers to remember over a restart. */
     void (*save)(const sw_source *source, int64_t *origin_s, int64_t *watermark_s);
     void (*restore)(sw_source *source, int64_t origin_s, int64_t watermark_s);

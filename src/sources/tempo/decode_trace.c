@@ -55,6 +55,42 @@ static void read_attributes(const json_t *list, sw_span *span) {
     }
 }
 
+/* The last exception event is what became of the span (OpenTelemetry's semantic conventions): its attributes
+ * exception.* are shown as the span's own, where that has none. */
+static const json_t *exception_of(const json_t *span) {
+    const json_t *events = json_object_get(span, "events");
+    for (size_t i = json_array_size(events); i-- > 0;) {
+        const json_t *event = json_array_get(events, i);
+        if (strcmp(sw_json_peek(event, "name"), "exception") == 0) {
+            return json_object_get(event, "attributes");
+        }
+    }
+    return NULL;
+}
+
+static bool has_attribute(const json_t *list, const char *key) {
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        if (strcmp(sw_json_peek(json_array_get(list, i), "key"), key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The list to read: the span's attributes, with those of its exception. Caller releases. */
+static json_t *attributes_of(const json_t *span) {
+    const json_t *own = json_object_get(span, "attributes"), *exception = exception_of(span);
+    json_t *all = json_is_array(own) ? json_copy((json_t *)own) : json_array();
+    for (size_t i = 0; i < json_array_size(exception); i++) {
+        json_t *item = json_array_get(exception, i);
+        const char *key = sw_json_peek(item, "key");
+        if (strncmp(key, "exception.", strlen("exception.")) == 0 && !has_attribute(all, key)) {
+            json_array_append(all, item);
+        }
+    }
+    return all;
+}
+
 static char *service_of(const json_t *batch) {
     const json_t *list = json_object_get(json_object_get(batch, "resource"), "attributes");
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -95,7 +131,9 @@ static bool read_span(const json_t *json, const char *service, tempo_row *row, c
     sw_json_int(json_object_get(json, "endTimeUnixNano"), &end_ns);
     span->start_ns = span->start_ns < 0 ? 0 : span->start_ns;
     span->duration_ns = end_ns > span->start_ns ? end_ns - span->start_ns : 0;
-    read_attributes(json_object_get(json, "attributes"), span);
+    json_t *attributes = attributes_of(json);
+    read_attributes(attributes, span);
+    json_decref(attributes);
     return true;
 }
 

@@ -94,6 +94,9 @@ void tempo_scripts_free(tempo_scripts *scripts);
 void tempo_scripts_next_tick(tempo_scripts *scripts);
 void *tempo_scripts_query(sw_tempo *tempo, const char *kind, const char *options_json, int64_t timeout_ms,
                           sw_query_done done, void *arg);
+/* The trace itself, for the host. */
+void *tempo_scripts_fetch_trace(sw_tempo *tempo, const char *id, int64_t timeout_ms, sw_trace_done done,
+                                void *arg);
 void tempo_scripts_cancel(sw_tempo *tempo, void *handle);
 
 /* capability.c: what answers say about the server. */

@@ -1,6 +1,6 @@
 /*
- * Questions by scripts (ctx.tempo.*). Equal questions in one tick share one answer; a few are asked at once,
- * the others wait their turn within their own time.
+ * Questions by scripts (ctx.tempo.*), and by the host for a trace. Equal questions in one tick share one
+ * answer; a few are asked at once, the others wait their turn within their own time.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +24,7 @@ struct waiter {
     struct ask *ask;
     struct waiter *next;
     sw_query_done done;
+    sw_trace_done trace_done; /* instead, where the trace itself is asked for */
     void *arg;
 };
 
@@ -218,6 +219,11 @@ static bool element(const char *json, size_t len, void *arg) {
 
 static void pump(tempo_scripts *scripts);
 
+static void hand_out_trace(const struct ask *ask, sw_trace_done done, void *arg) {
+    bool known = ask->code[0] == '\0';
+    done(known ? &ask->row.trace : NULL, known ? NULL : ask->message, arg);
+}
+
 static void hand_out(const struct ask *ask, sw_query_done done, void *arg) {
     if (ask->code[0] == '\0') {
         done(ask->out.data, ask->out.len, NULL, NULL, arg);
@@ -241,8 +247,7 @@ static void conclude(struct ask *ask, const tempo_answer *answer) {
         memcpy(ask->row.trace.id, ask->question.id, sizeof ask->question.id);
         tempo_finish_batches(&ask->row);
         complete_row(&ask->row);
-        sw_trace_append_json(&ask->out, &ask->row.trace);
-        tempo_row_release(&ask->row);
+        sw_trace_append_json(&ask->out, &ask->row.trace); /* the row stays for whoever waits for the trace */
     } else {
         whole = whole && (ask->question.kind != TEMPO_SCRIPT_SEARCH || ask->n < ask->question.limit);
         sw_buf_printf(&ask->out, "], \"complete\": %s}", whole ? "true" : "false");
@@ -258,10 +263,13 @@ static void tell_waiters(struct ask *ask) {
         struct waiter *waiter = ask->waiters;
         ask->waiters = waiter->next;
         ask->scripts->n_waiting--;
-        sw_query_done done = waiter->done;
-        void *arg = waiter->arg;
+        const struct waiter told = *waiter;
         free(waiter);
-        hand_out(ask, done, arg);
+        if (told.trace_done != NULL) {
+            hand_out_trace(ask, told.trace_done, told.arg);
+        } else {
+            hand_out(ask, told.done, told.arg);
+        }
     }
 }
 
@@ -299,6 +307,7 @@ static void answered(const tempo_answer *answer, void *arg) {
     ask->telling = true;
     tell_waiters(ask);
     ask->telling = false;
+    tempo_row_release(&ask->row);
     if (ask->stale || scripts->kept_bytes > MAX_KEPT_BYTES || scripts->n_asks > MAX_KEPT) {
         drop_ask(ask);
     }
@@ -356,9 +365,11 @@ static struct ask *add(tempo_scripts *scripts, char *key, tempo_script_question 
     return ask;
 }
 
-static void *wait_for(struct ask *ask, sw_query_done done, void *arg) {
+static void *wait_for(struct ask *ask, const struct waiter *who) {
     struct waiter *waiter = xcalloc(1, sizeof *waiter);
-    *waiter = (struct waiter){.ask = ask, .next = ask->waiters, .done = done, .arg = arg};
+    *waiter = *who;
+    waiter->ask = ask;
+    waiter->next = ask->waiters;
     ask->waiters = waiter;
     ask->scripts->n_waiting++;
     return waiter;
@@ -400,9 +411,38 @@ void *tempo_scripts_query(sw_tempo *tempo, const char *kind, const char *options
     } else {
         ask = add(scripts, key, &question, timeout_ms);
     }
-    handle = wait_for(ask, done, arg);
+    handle = wait_for(ask, &(struct waiter){.done = done, .arg = arg});
     pump(scripts);
 out:
+    tempo_script_question_release(&question);
+    json_decref(options);
+    return handle;
+}
+
+/* Shares the answer of a script that is still waiting for the same trace; one that was told keeps no spans.
+ */
+void *tempo_scripts_fetch_trace(sw_tempo *tempo, const char *id, int64_t timeout_ms, sw_trace_done done,
+                                void *arg) {
+    tempo_scripts *scripts = tempo->scripts;
+    json_t *options = json_pack("{s:s}", "id", id);
+    tempo_script_question question = {0};
+    char why[200];
+    void *handle = NULL;
+    if (tempo_script_question_init(tempo, "trace", options, &question, why, sizeof why) != 0) {
+        done(NULL, why, arg);
+    } else if (scripts->n_waiting >= MAX_WAITING) {
+        done(NULL, "too many questions wait for Tempo", arg);
+    } else {
+        char *key = key_of("trace", options);
+        struct ask *ask = find(scripts, key);
+        if (ask == NULL || ask->answered) {
+            ask = add(scripts, key, &question, timeout_ms);
+        } else {
+            free(key);
+        }
+        handle = wait_for(ask, &(struct waiter){.trace_done = done, .arg = arg});
+        pump(scripts);
+    }
     tempo_script_question_release(&question);
     json_decref(options);
     return handle;

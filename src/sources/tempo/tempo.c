@@ -102,6 +102,11 @@ static void *op_query(sw_source *source, const char *kind, const char *options_j
     return tempo_scripts_query(tempo_of(source), kind, options_json, timeout_ms, done, arg);
 }
 
+static void *op_fetch_trace(sw_source *source, const char *id, int64_t timeout_ms, sw_trace_done done,
+                            void *arg) {
+    return tempo_scripts_fetch_trace(tempo_of(source), id, timeout_ms, done, arg);
+}
+
 static void op_cancel_query(sw_source *source, void *handle) {
     tempo_scripts_cancel(tempo_of(source), handle);
 }
@@ -156,6 +161,7 @@ static const sw_source_ops ops = {
     .forget = op_forget,
     .query = op_query,
     .cancel_query = op_cancel_query,
+    .fetch_trace = op_fetch_trace,
     .save = op_save,
     .restore = op_restore,
     .status_json = op_status_json,

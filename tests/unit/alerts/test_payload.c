@@ -37,7 +37,7 @@ static void fields_come_in_their_order_and_all_of_them_always(void **state) {
         "total_traces", "timestamp", "status",    "fingerprint", "service",       "operation",
         "labels",       "severity",  "value",     "threshold",   "window",        "complete",
         "estimated",    "traces",    "summary",   "starts_at",   "ends_at",       "detector",
-        "source",       "repeat",
+        "source",       "repeat",    "why",       "culprit",     "critical_path",
     };
     sw_finding one = finding("rule", NULL);
     sw_alert alert = alert_of(f, &one);
@@ -49,9 +49,9 @@ static void fields_come_in_their_order_and_all_of_them_always(void **state) {
     json_object_foreach(root, name, value) {
         assert_string_equal(name, names[at++]);
     }
-    static const char *const absent[] = {"trace_id",      "span_name",       "duration_ms",
-                                         "error_message", "affected_traces", "total_traces",
-                                         "value",         "threshold",       "ends_at"};
+    static const char *const absent[] = {"trace_id",        "span_name",    "duration_ms",  "error_message",
+                                         "affected_traces", "total_traces", "value",        "threshold",
+                                         "ends_at",         "culprit",      "critical_path"};
     for (size_t i = 0; i < SW_ARRAY_LEN(absent); i++) {
         assert_true(json_is_null(json_object_get(root, absent[i])));
     }
@@ -106,6 +106,35 @@ static void the_original_fields_are_about_the_worst_trace(void **state) {
     assert_true(json_is_null(json_object_get(first, "error_message")));
     assert_string_equal(json_string_value(json_object_get(first, "url")),
                         "http://grafana/t1?from=1700000000000&to=1700000001002&{x}");
+    json_decref(root);
+    sw_alert_release(&alert);
+    sw_finding_release(&one);
+}
+
+static void why_says_what_decided(void **state) {
+    struct fixture *f = *state;
+    sw_finding one = finding("high_error_rate", NULL);
+    one.has_value = one.has_threshold = one.has_total = true;
+    one.value = 0.25;
+    one.threshold = 0.05;
+    one.total_traces = 80;
+    memset(one.detector_sha256, 'a', 64);
+    sw_alert alert = alert_of(f, &one);
+    json_t *root = payload(&alert, SW_NOTICE_FIRING, NULL);
+    const char *detector, *hash;
+    double value, threshold;
+    json_int_t samples, window_secs;
+    int complete;
+    assert_int_equal(json_unpack(root, "{s:{s:s s:s s:F s:F s:I s:I s:b !}}", "why", "detector", &detector,
+                                 "detector_sha256", &hash, "value", &value, "threshold", &threshold,
+                                 "samples", &samples, "window_secs", &window_secs, "complete", &complete),
+                     0);
+    assert_string_equal(detector, "detect");
+    assert_string_equal(hash, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    assert_true(value == 0.25 && threshold == 0.05);
+    assert_int_equal(samples, 80);
+    assert_int_equal(window_secs, 60);
+    assert_true(complete);
     json_decref(root);
     sw_alert_release(&alert);
     sw_finding_release(&one);
@@ -310,6 +339,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         PAYLOAD_TEST(fields_come_in_their_order_and_all_of_them_always),
         PAYLOAD_TEST(the_original_fields_are_about_the_worst_trace),
+        PAYLOAD_TEST(why_says_what_decided),
         PAYLOAD_TEST(only_what_was_not_told_is_listed),
         PAYLOAD_TEST(a_resolved_notice_has_its_end),
         PAYLOAD_TEST(the_summary_is_the_findings_or_a_sentence),

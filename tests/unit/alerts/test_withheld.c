@@ -133,7 +133,7 @@ static void restart(struct fixture *f) {
 }
 
 static void evaluate(struct fixture *f, const struct life *life, bool seen) {
-    sw_alerts_sink sink = {note_notify, note_changed, note_removed, note_reported, f, hold};
+    sw_alerts_sink sink = {note_notify, note_changed, note_removed, note_reported, f, hold, NULL};
     char *traces = life->traces != NULL ? xasprintf("%s%lld", life->traces, (long long)f->now_s) : NULL;
     sw_finding one = finding("rule", traces);
     sw_alerts_apply(f->alerts, "detect", &one, seen ? 1 : 0, true, (T0 + f->now_s) * SW_NS_PER_S, &sink, NULL,
@@ -143,7 +143,7 @@ static void evaluate(struct fixture *f, const struct life *life, bool seen) {
 }
 
 static void take_step(struct fixture *f, const struct life *life, const struct step *step) {
-    sw_alerts_sink sink = {note_notify, note_changed, note_removed, note_reported, f, hold};
+    sw_alerts_sink sink = {note_notify, note_changed, note_removed, note_reported, f, hold, NULL};
     f->now_s = step->at_s;
     switch (step->what) {
     case MUTE:
@@ -179,7 +179,7 @@ static void alerts_live_as_the_table_says(void **state) {
 
 static void a_rise_in_severity_waits_too(void **state) {
     struct fixture *f = *state;
-    sw_alerts_sink sink = {note_notify, note_changed, note_removed, note_reported, f, hold};
+    sw_alerts_sink sink = {note_notify, note_changed, note_removed, note_reported, f, hold, NULL};
     sw_finding one = finding("rule", NULL);
     muted = false;
     sw_alerts_apply(f->alerts, "detect", &one, 1, true, T0 * SW_NS_PER_S, &sink, NULL, NULL);

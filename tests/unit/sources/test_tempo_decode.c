@@ -495,9 +495,48 @@ static void spans_by_id_have_their_parents_and_times_checked(void **state) {
     }
 }
 
+static const char *attribute(const sw_span *span, const char *key) {
+    for (size_t i = 0; i < span->n_attributes; i++) {
+        if (strcmp(span->attributes[i].key, key) == 0) {
+            return span->attributes[i].value;
+        }
+    }
+    return NULL;
+}
+
+static void the_last_exception_is_an_attribute_of_its_span(void **state) {
+    (void)state;
+    static const char batch[] =
+        "{\"scopeSpans\":[{\"spans\":["
+        "{\"spanId\":\"AAAAAAAAAAE=\",\"attributes\":[{\"key\":\"exception.message\",\"value\":{"
+        "\"stringValue\":\"own\"}}],"
+        "\"events\":[{\"name\":\"exception\",\"attributes\":[{\"key\":\"exception.type\",\"value\":{"
+        "\"stringValue\":\"First\"}}]},"
+        "{\"name\":\"exception\",\"attributes\":[{\"key\":\"exception.type\",\"value\":{\"stringValue\":"
+        "\"Last\"}},"
+        "{\"key\":\"exception.message\",\"value\":{\"stringValue\":\"of the event\"}},"
+        "{\"key\":\"other\",\"value\":{\"stringValue\":\"x\"}}]},"
+        "{\"name\":\"log\",\"attributes\":[{\"key\":\"exception.type\",\"value\":{\"stringValue\":\"None\"}}]"
+        "}]},"
+        "{\"spanId\":\"AAAAAAAAAAI=\",\"attributes\":7,\"events\":[7,{\"name\":\"exception\",\"attributes\":["
+        "7,{}]}]},"
+        "{\"spanId\":\"AAAAAAAAAAM=\",\"events\":{}}]}]}";
+    tempo_row row = {0};
+    char why[SW_JSON_WHY];
+    assert_true(tempo_decode_batch(batch, strlen(batch), 10, &row, why));
+    assert_int_equal(row.trace.n_spans, 3);
+    assert_int_equal(row.trace.spans[0].n_attributes, 2);
+    assert_string_equal(attribute(&row.trace.spans[0], "exception.type"), "Last");
+    assert_string_equal(attribute(&row.trace.spans[0], "exception.message"), "own");
+    assert_int_equal(row.trace.spans[1].n_attributes, 0);
+    assert_int_equal(row.trace.spans[2].n_attributes, 0);
+    tempo_row_release(&row);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recorded_searches_are_read_to_the_last_span),
+        cmocka_unit_test(the_last_exception_is_an_attribute_of_its_span),
         cmocka_unit_test(a_recorded_trace_has_these_fields),
         cmocka_unit_test(recorded_metrics_are_read_to_the_last_sample),
         cmocka_unit_test(a_recorded_histogram_becomes_buckets),
