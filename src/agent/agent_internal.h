@@ -81,12 +81,12 @@ struct sw_agent {
     char *last_poll_reason;                  /* why the last poll was not whole; NULL when it was */
     uint64_t ticks;
     int64_t stored_watermark_s;         /* the source's, as it was stored last */
+    unsigned fetched;                   /* traces asked for in this tick (culprits.c) */
     unsigned evaluating;                /* detectors with an evaluation under way */
     void (*tick_done)(sw_agent *agent); /* once.c; NULL when running */
     /* Takes the findings instead of the alerts (once.c); NULL when running. */
     void (*found)(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n, bool known);
 
-    unsigned fetched;            /* traces asked for in this tick (culprits.c) */
     const sw_culprits *culprits; /* of the findings that are being applied; NULL otherwise */
     sw_progress *progress;       /* uthash by detector name (judge.c) */
 
