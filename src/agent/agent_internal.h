@@ -209,6 +209,8 @@ int sw_agent_receive(sw_agent *agent);
 int sw_api_start(sw_agent *agent);
 /* api_alerts.c */
 void sw_api_alerts_routes(sw_agent *agent);
+/* api_alert.c */
+void sw_api_alert_route(sw_agent *agent);
 /* api_silences.c */
 void sw_api_silences_routes(sw_agent *agent);
 /* NULL when ready; else why not (caller frees). */

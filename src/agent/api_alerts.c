@@ -47,7 +47,7 @@ static json_t *annotations_json(const sw_alert *alert) {
     return annotations;
 }
 
-static json_t *silenced_by(const sw_agent *agent, const sw_alert *alert) {
+json_t *sw_api_silenced_by(const sw_agent *agent, const sw_alert *alert) {
     const char *ids[MAX_IDS];
     size_t n = sw_silences_matching(agent->silences, alert, sw_wall_ns(agent->clock), ids, MAX_IDS);
     json_t *list = json_array();
@@ -75,7 +75,7 @@ static json_t *alert_json(const sw_agent *agent, const sw_alert *alert) {
     const sw_config *config = agent->config;
     int64_t now = sw_wall_ns(agent->clock);
     int64_t ends = now + ENDS_AFTER_TICKS * config->tempo_alert_interval_secs * SW_NS_PER_S;
-    json_t *silences = silenced_by(agent, alert), *mutes = json_array();
+    json_t *silences = sw_api_silenced_by(agent, alert), *mutes = json_array();
     if (sw_mute_times_active(agent->mute_times, now)) {
         json_array_append_new(mutes, text_json(config->mute_time_intervals));
     }
@@ -191,7 +191,7 @@ static void list_prometheus(const sw_alert *alert, void *arg) {
     json_object_set_new(root, "value", json_string(value));
     json_object_set_new(root, "fingerprint", json_string(alert->fingerprint));
     json_object_set_new(root, "detector", text_json(alert->detector));
-    json_object_set_new(root, "silencedBy", silenced_by(listing->agent, alert));
+    json_object_set_new(root, "silencedBy", sw_api_silenced_by(listing->agent, alert));
     json_array_append_new(listing->list, root);
 }
 

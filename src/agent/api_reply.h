@@ -18,5 +18,7 @@ json_t *sw_api_read_object(sw_http_exchange *exchange);
 json_t *sw_api_time_json(int64_t ns);
 /* The matchers of every `filter` in the query, to be released; false after answering 400. */
 bool sw_api_read_filter(sw_http_exchange *exchange, sw_matchers *filter);
+/* The ids of the silences that match the alert now. */
+json_t *sw_api_silenced_by(const sw_agent *agent, const sw_alert *alert);
 
 #endif

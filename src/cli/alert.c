@@ -9,6 +9,7 @@ static const struct {
 } actions[] = {
     {"ack", sw_alert_ack},
     {"list", sw_alert_list},
+    {"show", sw_alert_show},
 };
 
 static int run(const sw_options *options) {
@@ -36,12 +37,15 @@ static const sw_verb_option options_of_alert[] = {
 
 const sw_verb sw_verb_alert = {
     .name = "alert",
-    .summary = "list or acknowledge alerts of the running agent",
-    .arguments = "list | ack FINGERPRINT",
-    .doc = "Asks the agent at SPANWATCH_LISTEN_ADDRESS. An acknowledged alert is not told again until it is "
+    .summary = "list, show or acknowledge alerts of the running agent",
+    .arguments = "list | show FINGERPRINT | ack FINGERPRINT",
+    .doc = "Asks the agent at SPANWATCH_LISTEN_ADDRESS. For show the beginning of a fingerprint is enough, "
+           "if no other "
+           "begins so. An acknowledged alert is not told again until it is "
            "resolved; the id that\n"
            "is printed is that of the silence (spanwatch silence expire takes it back).\n",
     .examples = "  spanwatch alert list --json\n"
+                "  spanwatch alert show 0123\n"
                 "  spanwatch alert ack 0123456789abcdef --comment 'I look at it'\n",
     .options = options_of_alert,
     .takes_settings = true,

@@ -1,6 +1,8 @@
 """The agent's alerts over HTTP, in Alertmanager's and Prometheus' shapes, and by verb."""
 
 import json
+import re
+import time
 
 import pytest
 from support.agent import eventually, run
@@ -80,6 +82,53 @@ def test_the_verb_lists_them(firing, tmp_path):
     assert sorted(row.split()[1] for row in rows) == ["firing", "firing", "pending"]
     listed = json.loads(run("alert", "list", "--json", env=env, cwd=tmp_path).stdout)
     assert sorted(alert["labels"]["alertname"] for alert in listed) == ["broken", "other", "slow"]
+
+
+def test_one_alert_is_shown_with_its_traces_and_links(tempo, webhook, make_agent, traffic, tmp_path):
+    ids = {traffic.trace(time.time() - 10, duration_ms=1600 + i, service="shop", operation="POST /pay")[0].trace_id for i in range(2)}
+    tempo.plant(traffic)
+    agent = make_agent(tempo, webhook, SPANWATCH_TRACE_URL="http://grafana/trace/{trace_id}").wait_ready()
+    eventually(lambda: set(webhook.reported("high_latency")) == ids, "both are told")
+    agent.wait_delivered()
+    body = webhook.bodies("high_latency")[0]
+    env = {"SPANWATCH_LISTEN_ADDRESS": f"127.0.0.1:{agent.port}"}
+    shown = run("alert", "show", body["fingerprint"][:9], env=env, cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    facts = dict(re.split(" {2,}", line, maxsplit=1) for line in shown.stdout.partition("\n\n")[0].splitlines())
+    assert (facts["Alert"], facts["State"], facts["Fingerprint"]) == ("high_latency", "firing", body["fingerprint"])
+    assert facts["Culprit"].startswith("shop SELECT, 800") and "Silenced by" not in facts
+    for id in ids:
+        assert f"http://grafana/trace/{id}" in shown.stdout
+    detail = json.loads(run("alert", "show", body["fingerprint"], "--json", env=env, cwd=tmp_path).stdout)
+    assert {trace["trace_id"] for trace in detail["traces"]} == ids
+    assert detail["state"] == "firing" and detail["silenced_by"] == [] and detail["last_notified_at"] >= detail["fired_at"]
+    assert detail["culprit"] == body["culprit"] and "repeat" not in detail
+    id = silence(agent, matcher("alertname", "high_latency"))
+    assert id in run("alert", "show", body["fingerprint"], env=env, cwd=tmp_path).stdout
+
+
+def test_what_cannot_be_shown_is_said(firing, webhook, tmp_path):
+    env = {"SPANWATCH_LISTEN_ADDRESS": f"127.0.0.1:{firing.port}"}
+    prints = sorted(alert["fingerprint"] for alert in ask(firing, "GET", "/api/v1/alerts")[1]["data"]["alerts"])
+    unknown = next(f"{n:016x}" for n in range(9) if f"{n:016x}" not in prints)
+    none = run("alert", "show", unknown, env=env, cwd=tmp_path)
+    assert none.returncode == 1 and "no alert has a fingerprint that begins so" in none.stderr
+    assert ask(firing, "GET", "/api/v1/alerts/")[0] == 404
+    for wrong in ((), ("a", "b"), ("",)):
+        assert run("alert", "show", *wrong, env=env, cwd=tmp_path).returncode == 2
+    pending = next(a for a in ask(firing, "GET", "/api/v1/alerts")[1]["data"]["alerts"] if a["state"] == "pending")
+    status, answer = ask(firing, "GET", f"/api/v1/alerts/{pending['fingerprint']}")
+    assert status == 200 and answer["data"]["state"] == "pending" and answer["data"]["fired_at"] is None
+
+
+def test_an_ambiguous_beginning_is_refused(tempo, webhook, make_agent, scripts):
+    (scripts / "detect.lua").unlink()
+    find(scripts, ", ".join(f"{{ type = 't{i}' }}" for i in range(17)))
+    agent = make_agent(tempo, webhook, SPANWATCH_SCRIPTS_DIR=scripts).wait_ready()
+    eventually(lambda: len(webhook.bodies()) == 17, "all are told")
+    digits = [body["fingerprint"][0] for body in webhook.bodies()]
+    twice = next(digit for digit in digits if digits.count(digit) > 1)  # 17 of 16 digits
+    assert ask(agent, "GET", f"/api/v1/alerts/{twice}")[0] == 409
 
 
 @needs_amtool

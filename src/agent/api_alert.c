@@ -1,0 +1,89 @@
+/* One alert, with everything that is known of it: what a notification would say now, and where it stands. */
+#include "agent/agent_internal.h"
+#include "agent/api_reply.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "alerts/payload.h"
+
+#define PATH "/api/v1/alerts/" /* FINGERPRINT, or what it begins with */
+#define DETAIL_MAX ((size_t)64 << 20)
+
+struct search {
+    const char *prefix;
+    size_t len;
+    char found[SW_FINGERPRINT_LEN + 1];
+    size_t n;
+};
+
+static void look_at(const sw_alert *alert, void *arg) {
+    struct search *search = arg;
+    if (strncmp(alert->fingerprint, search->prefix, search->len) == 0) {
+        memcpy(search->found, alert->fingerprint, sizeof search->found);
+        search->n++;
+    }
+}
+
+/* Null for what never was. */
+static json_t *time_or_null(int64_t ns) {
+    return ns > 0 ? sw_api_time_json(ns) : json_null();
+}
+
+/* The notification's fields, but with all evidence, told or not. NULL when that is too much. */
+static json_t *notification_of(const sw_agent *agent, const sw_alert *alert) {
+    sw_alert all = {0};
+    sw_alert_copy(&all, alert);
+    for (size_t i = 0; i < all.n_evidence; i++) {
+        all.evidence[i].notified = false;
+    }
+    sw_payload_options options = {.trace_url = agent->config->trace_url_template};
+    sw_buf text;
+    sw_buf_init(&text, DETAIL_MAX);
+    int rc = sw_payload_json(&all, SW_NOTICE_FIRING, sw_wall_ns(agent->clock), &options, &text);
+    json_t *root = rc == 0 ? json_loadb(text.data, text.len, 0, NULL) : NULL;
+    sw_buf_release(&text);
+    sw_alert_release(&all);
+    return root;
+}
+
+static json_t *detail_of(const sw_agent *agent, const sw_alert *alert) {
+    json_t *root = notification_of(agent, alert);
+    if (root == NULL) {
+        return NULL;
+    }
+    json_object_del(root, "status"); /* of a notification, as is the next */
+    json_object_del(root, "repeat");
+    json_object_set_new(root, "state", json_string(sw_alert_state_name(alert->state)));
+    json_object_set_new(root, "fired_at", time_or_null(alert->fired_at_ns));
+    json_object_set_new(root, "last_seen_at", time_or_null(alert->last_seen_ns));
+    json_object_set_new(root, "last_notified_at", time_or_null(alert->last_notified_ns));
+    json_object_set_new(root, "silenced_by", sw_api_silenced_by(agent, alert));
+    return root;
+}
+
+static void get_alert(sw_http_exchange *exchange, void *arg) {
+    const sw_agent *agent = arg;
+    struct search search = {.prefix = sw_http_path(exchange) + strlen(PATH)};
+    search.len = strlen(search.prefix);
+    if (search.len > 0) {
+        sw_alerts_each(agent->alerts, look_at, &search);
+    }
+    if (search.n != 1) {
+        sw_api_reply_json(exchange, search.n == 0 ? 404 : 409,
+                          json_pack("{s:s}", "error",
+                                    search.n == 0 ? "no alert has a fingerprint that begins so"
+                                                  : "more than one alert has a fingerprint that begins so"));
+        return;
+    }
+    json_t *detail = detail_of(agent, sw_alerts_find(agent->alerts, search.found));
+    if (detail == NULL) {
+        sw_api_reply_json(exchange, 500, json_pack("{s:s}", "error", "the alert is too large to be shown"));
+    } else {
+        sw_api_reply_json(exchange, 200, json_pack("{s:s, s:o}", "status", "success", "data", detail));
+    }
+}
+
+void sw_api_alert_route(sw_agent *agent) {
+    sw_http_server_route(agent->server, "GET", PATH, get_alert, agent);
+}
