@@ -95,6 +95,7 @@ struct sw_agent {
     uv_timer_t retry_timer;
     sw_pending *pending, *in_flight;
     bool commit_failing;
+    bool dead_letter_changing; /* one at a time (api_notifications.c) */
 
     /* Life (run.c). */
     uv_signal_t signals[3];
@@ -162,6 +163,8 @@ void sw_alerting_restore(sw_agent *agent);
 void sw_alerting_apply(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n,
                        bool known);
 
+/* Writes a notification: a row of the outbox, in the batch being filled. */
+void sw_alerting_notify(const sw_alert *alert, sw_notice notice, void *agent);
 /* What was withheld and may be told now. */
 void sw_alerting_tell_withheld(sw_agent *agent);
 
@@ -211,6 +214,8 @@ int sw_api_start(sw_agent *agent);
 void sw_api_alerts_routes(sw_agent *agent);
 /* api_alert.c */
 void sw_api_alert_route(sw_agent *agent);
+/* api_notifications.c */
+void sw_api_notifications_routes(sw_agent *agent);
 /* api_silences.c */
 void sw_api_silences_routes(sw_agent *agent);
 /* NULL when ready; else why not (caller frees). */

@@ -16,7 +16,7 @@ static void count(sw_agent *agent, const char *type, double n) {
                          sw_metric_get(agent->m.anomalies, type));
 }
 
-static void notify(const sw_alert *alert, sw_notice notice, void *arg) {
+void sw_alerting_notify(const sw_alert *alert, sw_notice notice, void *arg) {
     sw_agent *agent = arg;
     sw_payload_options options = {.trace_url = agent->config->trace_url_template};
     sw_buf body;
@@ -73,7 +73,7 @@ static const sw_culprit *culprit(const sw_alert *alert, void *arg) {
 
 static sw_alerts_sink sink_of(sw_agent *agent) {
     return (sw_alerts_sink){
-        .notify = notify,
+        .notify = sw_alerting_notify,
         .changed = changed,
         .removed = removed,
         .reported = reported,

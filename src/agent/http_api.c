@@ -167,6 +167,7 @@ int sw_api_start(sw_agent *agent) {
     sw_http_server_route(agent->server, "GET", "/api/v1/status", get_status, agent);
     sw_api_alerts_routes(agent);
     sw_api_alert_route(agent);
+    sw_api_notifications_routes(agent);
     sw_api_silences_routes(agent);
     return 0;
 }

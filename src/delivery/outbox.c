@@ -99,7 +99,7 @@ void sw_outbox_load_more(sw_outbox *outbox) {
     size_t room = outbox->options.max_rows - outbox->queue.n_live;
     outbox->loading = true;
     outbox->link->users++;
-    sw_store_load_outbox(outbox->store, outbox->options.name, outbox->loaded_until,
+    sw_store_load_outbox(outbox->store, outbox->options.name, false, outbox->loaded_until,
                          room < LOAD_ROWS ? (int)room : LOAD_ROWS, loaded, outbox->link);
 }
 
@@ -193,23 +193,15 @@ static sw_pending_rows *pending_of(sw_outbox *outbox, sw_store_batch *batch) {
     return pending;
 }
 
-void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const char *fingerprint,
-                   const char *content_type, const char *body, size_t len) {
-    int64_t now = sw_wall_ns(outbox->clock);
-    char key[37];
-    sw_uuid4(key);
-    sw_outbox_row row = {
-        .id = sw_store_next_outbox_id(outbox->store),
-        .receiver = (char *)outbox->options.name,
-        .fingerprint = (char *)fingerprint,
-        .idempotency_key = key,
-        .content_type = (char *)content_type,
-        .body = (char *)body,
-        .body_len = len,
-        .created_ns = now,
-        .next_attempt_ns = now,
-        .last_error = (char *)"",
-    };
+/* The content is the caller's. */
+static void add_row(sw_outbox *outbox, sw_store_batch *batch, const sw_outbox_row *content) {
+    sw_outbox_row row = *content;
+    row.id = sw_store_next_outbox_id(outbox->store);
+    row.receiver = (char *)outbox->options.name;
+    row.created_ns = row.next_attempt_ns = sw_wall_ns(outbox->clock);
+    row.attempts = 0;
+    row.dead = false;
+    row.last_error = (char *)"";
     sw_batch_put_outbox(batch, &row);
     sw_pending_rows *pending = pending_of(outbox, batch);
     pending->rows = xrealloc_array(pending->rows, pending->n + 1, sizeof *pending->rows);
@@ -225,6 +217,59 @@ void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const char *fingerp
         outbox->n_unloaded++;
     }
     sw_outbox_show(outbox);
+}
+
+void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const char *fingerprint,
+                   const char *content_type, const char *body, size_t len) {
+    char key[37];
+    sw_uuid4(key);
+    const sw_outbox_row content = {
+        .fingerprint = (char *)fingerprint,
+        .idempotency_key = key,
+        .content_type = (char *)content_type,
+        .body = (char *)body,
+        .body_len = len,
+    };
+    add_row(outbox, batch, &content);
+}
+
+/* As a new row: an older id would not be looked for in the store any more. */
+void sw_outbox_send_again(sw_outbox *outbox, sw_store_batch *batch, const sw_outbox_row *dead) {
+    sw_outbox_drop(outbox, batch, dead);
+    add_row(outbox, batch, dead);
+}
+
+void sw_outbox_drop(sw_outbox *outbox, sw_store_batch *batch, const sw_outbox_row *dead) {
+    sw_batch_delete_outbox(batch, dead->id);
+    outbox->dead -= outbox->dead > 0 ? 1 : 0;
+    sw_outbox_show(outbox);
+}
+
+struct dead_letters {
+    sw_outbox_link *link;
+    sw_dead_letters_done done;
+    void *arg;
+};
+
+static void dead_letters_loaded(sw_outbox_row *rows, int n, void *arg) {
+    struct dead_letters *letters = arg;
+    letters->done(rows, letters->link->outbox != NULL ? n : -1, letters->arg);
+    for (int i = 0; i < n; i++) {
+        sw_outbox_row_release(&rows[i]);
+    }
+    free(rows);
+    sw_outbox_link_release(letters->link);
+    free(letters);
+}
+
+void sw_outbox_dead_letters(sw_outbox *outbox, int64_t after_id, int limit, sw_dead_letters_done done,
+                            void *arg) {
+    struct dead_letters *letters = xmalloc(sizeof *letters);
+    *letters = (struct dead_letters){outbox->link, done, arg};
+    outbox->link->users++;
+    sw_records_flush(outbox); /* what died just now */
+    sw_store_load_outbox(outbox->store, outbox->options.name, true, after_id, limit, dead_letters_loaded,
+                         letters);
 }
 
 void sw_outbox_committed(sw_outbox *outbox) {

@@ -71,6 +71,16 @@ void sw_outbox_free(sw_outbox *outbox);
 /* Copies everything. The idempotency key is made here (UUID) and stays the same over retries and restarts. */
 void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const char *fingerprint,
                    const char *content_type, const char *body, size_t len);
+/* The dead letters with a greater id than `after_id`, by id, at most `limit`. `done` once, from the loop,
+ * also when the outbox is gone by then; the rows stay the outbox's. n is -1 when they cannot be read, or the
+ * outbox is gone: then it must not be used any more. */
+typedef void (*sw_dead_letters_done)(const sw_outbox_row *rows, int n, void *arg);
+void sw_outbox_dead_letters(sw_outbox *outbox, int64_t after_id, int limit, sw_dead_letters_done done,
+                            void *arg);
+/* Puts a dead letter in the queue again, as the newest, with its key; or deletes it. Both in the caller's
+ * batch. It must be one that was just given to `done`. */
+void sw_outbox_send_again(sw_outbox *outbox, sw_store_batch *batch, const sw_outbox_row *dead);
+void sw_outbox_drop(sw_outbox *outbox, sw_store_batch *batch, const sw_outbox_row *dead);
 /* Sends what may be sent now: rows that are due, of batches whose commit has ended. The outbox does so by
  * itself when a commit ends and when time comes; this is for who moves the clock. */
 void sw_outbox_committed(sw_outbox *outbox);

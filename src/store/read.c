@@ -162,18 +162,19 @@ int sw_store_each_outbox(sw_store *store, void (*each)(const sw_outbox_row *row,
 }
 
 /* On the pool: no log here. Returns how many, or -1. */
-int sw_store_read_outbox(sw_store *store, const char *receiver, int64_t after_id, int limit,
+int sw_store_read_outbox(sw_store *store, const char *receiver, bool dead, int64_t after_id, int limit,
                          sw_outbox_row **rows) {
     *rows = NULL;
     sqlite3_stmt *s =
         query(store, "SELECT " OUTBOX_COLUMNS
-                     " FROM outbox WHERE receiver = ? AND id > ? AND dead = 0 ORDER BY id LIMIT ?");
+                     " FROM outbox WHERE receiver = ? AND id > ? AND dead = ? ORDER BY id LIMIT ?");
     if (s == NULL) {
         return -1;
     }
     sqlite3_bind_text(s, 1, receiver, -1, SQLITE_STATIC);
     sqlite3_bind_int64(s, 2, after_id);
-    sqlite3_bind_int(s, 3, limit);
+    sqlite3_bind_int(s, 3, dead);
+    sqlite3_bind_int(s, 4, limit);
     int n = 0;
     while (next(s)) {
         *rows = xrealloc_array(*rows, (size_t)n + 1, sizeof **rows);

@@ -27,6 +27,7 @@ struct sw_store_job {
     void (*loaded)(sw_outbox_row *rows, int n, void *arg);
     void *arg;
     char *receiver;
+    bool dead;
     int64_t after_id;
     int limit;
     sw_outbox_row *rows;
@@ -39,7 +40,8 @@ static void execute(sw_store_job *job) {
     if (job->kind == JOB_COMMIT) {
         job->result = sw_batch_execute(store, job->batch, job->message);
     } else if (job->kind == JOB_LOAD) {
-        job->result = sw_store_read_outbox(store, job->receiver, job->after_id, job->limit, &job->rows);
+        job->result =
+            sw_store_read_outbox(store, job->receiver, job->dead, job->after_id, job->limit, &job->rows);
     }
     if (job->kind == JOB_CHECKPOINT || store->wal_pages >= CHECKPOINT_PAGES_MAX) {
         /* One that fails is tried again after the next commit. */
@@ -135,11 +137,12 @@ void sw_store_commit(sw_store *store, sw_store_batch *batch,
     start_next(store);
 }
 
-void sw_store_load_outbox(sw_store *store, const char *receiver, int64_t after_id, int limit,
+void sw_store_load_outbox(sw_store *store, const char *receiver, bool dead, int64_t after_id, int limit,
                           void (*done)(sw_outbox_row *rows, int n, void *arg), void *arg) {
     sw_store_job *job = xcalloc(1, sizeof *job);
     job->kind = JOB_LOAD;
     job->receiver = xstrdup(receiver);
+    job->dead = dead;
     job->after_id = after_id;
     job->limit = limit;
     job->loaded = done;

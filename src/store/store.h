@@ -76,9 +76,10 @@ int sw_store_each_outbox(sw_store *store, void (*each)(const sw_outbox_row *row,
                          void *arg);              /* by id */
 int64_t sw_store_next_outbox_id(sw_store *store); /* hands out ids in memory: unique over restarts */
 /* Reads rows while running, on the pool, after the commits that were started before: those of `receiver` that
- * are not dead and have a greater id than `after_id`, by id, at most `limit`. `done` comes in the loop and
- * takes the rows (each to be released, and the array to be freed); n is -1 when reading failed. */
-void sw_store_load_outbox(sw_store *store, const char *receiver, int64_t after_id, int limit,
+ * are dead letters, or those that are not, with a greater id than `after_id`, by id, at most `limit`. `done`
+ * comes in the loop and takes the rows (each to be released, and the array to be freed); n is -1 when reading
+ * failed. */
+void sw_store_load_outbox(sw_store *store, const char *receiver, bool dead, int64_t after_id, int limit,
                           void (*done)(sw_outbox_row *rows, int n, void *arg), void *arg);
 
 /* Writing. A batch copies what it is given. */

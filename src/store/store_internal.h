@@ -70,7 +70,7 @@ int sw_store_prepare(sw_store *store, char message[SW_STORE_MESSAGE]);
 void sw_store_describe(sw_store *store, const char *what, char message[SW_STORE_MESSAGE]);
 
 /* read.c */
-int sw_store_read_outbox(sw_store *store, const char *receiver, int64_t after_id, int limit,
+int sw_store_read_outbox(sw_store *store, const char *receiver, bool dead, int64_t after_id, int limit,
                          sw_outbox_row **rows);
 
 #endif

@@ -309,13 +309,13 @@ static void a_tree_is_covered_from_end_to_end(void **state) {
         memset(spans, 0, sizeof spans);
         size_t n = 1 + (size_t)below(&seed, SW_ARRAY_LEN(spans));
         for (size_t i = 0; i < n; i++) {
-            snprintf(spans[i].id, sizeof spans[i].id, "%zu", i);
+            snprintf(spans[i].id, sizeof spans[i].id, "%u", (unsigned)i);
             spans[i].duration_ns = 200;
             spans[i].status = below(&seed, 3) == 0 ? SW_STATUS_ERROR : SW_STATUS_OK;
             if (i > 0) {
                 parents[i] = (size_t)below(&seed, i);
                 const sw_span *parent = &spans[parents[i]];
-                snprintf(spans[i].parent_id, sizeof spans[i].parent_id, "%zu", parents[i]);
+                snprintf(spans[i].parent_id, sizeof spans[i].parent_id, "%u", (unsigned)parents[i]);
                 spans[i].start_ns = parent->start_ns + below(&seed, (uint64_t)parent->duration_ns + 1);
                 spans[i].duration_ns =
                     below(&seed, (uint64_t)(parent->start_ns + parent->duration_ns - spans[i].start_ns) + 1);

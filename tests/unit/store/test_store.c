@@ -177,9 +177,9 @@ static void rows_are_loaded_after_the_commits_before(void **state) {
     sw_buf out;
     sw_buf_init(&out, 1000);
     sw_store_commit(f->store, batch, commit_ended, f);
-    sw_store_load_outbox(f->store, "webhook", 0, 2, rows_loaded, &out);
-    sw_store_load_outbox(f->store, "webhook", 4, 2, rows_loaded, &out);
-    sw_store_load_outbox(f->store, "webhook", 5, 2, rows_loaded, &out);
+    sw_store_load_outbox(f->store, "webhook", false, 0, 2, rows_loaded, &out);
+    sw_store_load_outbox(f->store, "webhook", false, 4, 2, rows_loaded, &out);
+    sw_store_load_outbox(f->store, "webhook", false, 5, 2, rows_loaded, &out);
     uv_run(&f->loop, UV_RUN_DEFAULT);
     assert_string_equal(out.data, "2:1[x]4[x];1:5[x];0:;");
     sw_buf_release(&out);
