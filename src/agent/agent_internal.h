@@ -214,6 +214,8 @@ int sw_api_start(sw_agent *agent);
 void sw_api_alerts_routes(sw_agent *agent);
 /* api_alert.c */
 void sw_api_alert_route(sw_agent *agent);
+/* api_rules.c */
+void sw_api_rules_route(sw_agent *agent);
 /* api_notifications.c */
 void sw_api_notifications_routes(sw_agent *agent);
 /* api_silences.c */

@@ -174,12 +174,8 @@ static void get_receivers(sw_http_exchange *exchange, void *arg) {
 
 /* ---- Prometheus' ---- */
 
-static void list_prometheus(const sw_alert *alert, void *arg) {
-    struct listing *listing = arg;
+json_t *sw_api_prometheus_alert(const sw_agent *agent, const sw_alert *alert) {
     char value[32] = "";
-    if (alert->state == SW_ALERT_RESOLVED) {
-        return;
-    }
     if (alert->has_value && isfinite(alert->value)) {
         snprintf(value, sizeof value, "%.17g", alert->value);
     }
@@ -191,8 +187,15 @@ static void list_prometheus(const sw_alert *alert, void *arg) {
     json_object_set_new(root, "value", json_string(value));
     json_object_set_new(root, "fingerprint", json_string(alert->fingerprint));
     json_object_set_new(root, "detector", text_json(alert->detector));
-    json_object_set_new(root, "silencedBy", sw_api_silenced_by(listing->agent, alert));
-    json_array_append_new(listing->list, root);
+    json_object_set_new(root, "silencedBy", sw_api_silenced_by(agent, alert));
+    return root;
+}
+
+static void list_prometheus(const sw_alert *alert, void *arg) {
+    struct listing *listing = arg;
+    if (alert->state != SW_ALERT_RESOLVED) {
+        json_array_append_new(listing->list, sw_api_prometheus_alert(listing->agent, alert));
+    }
 }
 
 static void get_alerts_v1(sw_http_exchange *exchange, void *arg) {

@@ -73,6 +73,39 @@ def test_prometheus_shape_has_pending_ones_too(firing):
     assert states == {"broken": ("firing", ""), "other": ("firing", ""), "slow": ("pending", "0.5")}
 
 
+def groups(agent, query=""):
+    status, answer = ask(agent, "GET", f"/api/v1/rules{query}")
+    assert (status, answer["status"]) == (200, "success")
+    return {group["name"]: group for group in answer["data"]["groups"]}
+
+
+def test_rules_are_detectors_with_what_they_found(firing, scripts):
+    (group,) = groups(firing).values()
+    assert group["file"] == group["name"] and group["interval"] > 0 and group["lastEvaluation"] > "2020"
+    rules = {rule["name"]: rule for rule in group["rules"]}
+    assert {name: rule["state"] for name, rule in rules.items()} == {"broken": "firing", "other": "firing", "slow": "pending"}
+    assert rules["slow"]["duration"] == 3600 and rules["broken"]["duration"] == 0
+    listed = {alert["labels"]["alertname"]: alert for alert in ask(firing, "GET", "/api/v1/alerts")[1]["data"]["alerts"]}
+    for name, rule in rules.items():
+        assert (rule["type"], rule["health"], rule["lastError"], rule["query"]) == ("alerting", "ok", "", "")
+        assert rule["alerts"] == [listed[name]]
+    assert groups(firing, "?type=alert").keys() == {group["name"]} and groups(firing, "?type=record") == {}
+    assert ask(firing, "GET", "/api/v1/rules?type=x")[0] == 400
+
+
+def test_a_detector_without_alerts_is_an_inactive_rule(tempo, webhook, make_agent, scripts):
+    (scripts / "detect.lua").unlink()
+    (scripts / "quiet.lua").write_text("return { check = function() return {} end }")
+    (scripts / "bad.lua").write_text("return { check = function(ctx) if ctx.state.n then error('no luck') end ctx.state.n = 1 return {} end }")
+    agent = make_agent(tempo, webhook, SPANWATCH_SCRIPTS_DIR=scripts).wait_ready()
+    (rule,) = groups(agent)["quiet"]["rules"]
+    assert (rule["name"], rule["state"], rule["alerts"], rule["health"]) == ("quiet", "inactive", [], "ok")
+    bad = eventually(lambda: [rule for rule in groups(agent)["bad"]["rules"] if rule["health"] == "err"], "it pauses")
+    assert "no luck" in bad[0]["lastError"]
+    eventually(lambda: "spanwatch" in groups(agent), "the agent's own alert about it")
+    assert groups(agent)["spanwatch"]["rules"][0]["name"] == "detector_failing"
+
+
 def test_the_verb_lists_them(firing, tmp_path):
     env = {"SPANWATCH_LISTEN_ADDRESS": f"127.0.0.1:{firing.port}"}
     table = run("alert", "list", env=env, cwd=tmp_path)
