@@ -58,8 +58,9 @@ chaos: all ## kills the agent KILLS (90) times at random moments; nothing may be
 	@tools/python-environment
 	@CHAOS_KILLS=$(KILLS) build/venv/bin/python -m pytest -c tests/e2e/pytest.ini --rootdir=. tests/chaos -q -s -p no:cacheprovider
 
-bench: all ## measures memory, time per tick and reload time (tests/bench)
+bench: all ## measures memory, time per tick, reloads, delivery (tests/bench)
 	@tools/install-dependencies test
+	@tools/real-servers
 	@tools/run-bench $(ARGS)
 
 format: ## writes the C files in the one format

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from support.agent import PROGRAM, SCRIPTS, Agent  # noqa: E402
+from support.servers import Alertmanager, Prometheus  # noqa: E402
 from support.tempo import Tempo  # noqa: E402
 from support.traffic import Traffic  # noqa: E402
 from support.webhook import Webhook  # noqa: E402
@@ -58,6 +59,30 @@ def make_webhook():
 @pytest.fixture
 def webhook(make_webhook):
     return make_webhook()
+
+
+def servers_of(kind, folder):
+    made = []
+
+    def make(*args, **options):
+        made.append(kind(folder / f"{kind.__name__.lower()}{len(made)}", *args, **options))
+        return made[-1].start()
+
+    yield make
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture
+def make_alertmanager(tmp_path):
+    """Starts real Alertmanagers; the test needs the mark needs_alertmanager."""
+    yield from servers_of(Alertmanager, tmp_path)
+
+
+@pytest.fixture
+def make_prometheus(tmp_path):
+    """Starts real servers of Prometheus; the test needs the mark needs_prometheus."""
+    yield from servers_of(Prometheus, tmp_path)
 
 
 @pytest.fixture

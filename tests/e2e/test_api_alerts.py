@@ -6,7 +6,8 @@ import time
 
 import pytest
 from support.agent import eventually, run
-from test_silences import AMTOOL, FINDING, amtool, ask, find, matcher, needs_amtool, silence  # noqa: F401
+from support.servers import needs_amtool
+from test_silences import FINDING, amtool, ask, find, matcher, silence
 
 
 @pytest.fixture

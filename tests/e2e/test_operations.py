@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ import time
 
 import pytest
 from support.agent import eventually, free_port
+from support.servers import PROMTOOL, needs_promtool
 
 
 def planted(tempo, traffic):
@@ -35,13 +35,13 @@ def test_metrics_have_the_original_names_and_ours(tempo, webhook, make_agent, tr
         assert metrics.has(name), name
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+@needs_promtool
 def test_promtool_finds_no_fault_in_the_metrics(tempo, webhook, make_agent, traffic):
     planted(tempo, traffic)
     agent = make_agent(tempo, webhook).wait_ready()
     agent.wait_delivered()
     status, text = agent.get("/metrics")
-    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+    done = subprocess.run([PROMTOOL, "check", "metrics"], input=text, capture_output=True, text=True)
     # The original's names break two of promtool's conventions; they stay as they are.
     complaints = [line for line in (done.stdout + done.stderr).splitlines() if line and "trace_alert_query_duration_ms" not in line]
     complaints = [line for line in complaints if "_duration_ms" not in line]

@@ -2,17 +2,15 @@
 
 import json
 import os
-import shutil
-import subprocess
 import time
 import urllib.error
 import urllib.request
 
 import pytest
-from support.agent import clean_environment, eventually, free_port, run
+from support import servers
+from support.agent import eventually, free_port, run
+from support.servers import needs_amtool
 
-AMTOOL = shutil.which("amtool")
-needs_amtool = pytest.mark.skipif(AMTOOL is None, reason="amtool (Debian: prometheus-alertmanager) is not installed")
 DETECTOR = "return {{ check = function() return {{ {0} }} end }}\n"
 FINDING = "{ type = 'broken', service = 'shop', summary = 'it is broken' }, { type = 'other', service = 'mail' }"
 LONG_AGO, FAR_AWAY = "2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"
@@ -164,12 +162,7 @@ def test_silences_that_are_not_there(quiet):
 
 
 def amtool(agent, *args):
-    done = subprocess.run(
-        [AMTOOL, f"--alertmanager.url=http://127.0.0.1:{agent.port}", *args], env=clean_environment({}), cwd=agent.folder,
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return servers.amtool(f"http://127.0.0.1:{agent.port}", *args)
 
 
 @needs_amtool
