@@ -3,12 +3,11 @@
 #define uthash_fatal(message) abort()
 #include "alerts/alerts_internal.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alerts/alerts_state.h"
-#include "alerts/groups.h"
+#include "alerts/merging.h"
 
 /* One call of sw_alerts_apply(). */
 struct round {
@@ -209,109 +208,6 @@ static void group_finding(struct round *round, const sw_finding *finding) {
     }
 }
 
-/* ---- a group into its alert ---- */
-
-static char *borrowed(const char *s) {
-    return (char *)s;
-}
-
-static char *or_empty(const char *s) {
-    return borrowed(s != NULL ? s : "");
-}
-
-static sw_evidence evidence_of(const sw_fresh *fresh) {
-    const sw_finding *finding = fresh->finding;
-    const sw_trace *trace = fresh->trace;
-    bool alone = finding->n_traces == 1; /* then what the finding says is about this trace */
-    const char *error = trace->error_message;
-    if ((error == NULL || error[0] == '\0') && alone) {
-        error = finding->error_message;
-    }
-    sw_evidence evidence = {
-        .service = or_empty(trace->service),
-        .operation = or_empty(trace->operation),
-        .error_message = or_empty(error),
-        .span_name = or_empty(finding->span_name != NULL && alone ? finding->span_name : trace->operation),
-        .start_ns = trace->start_ns,
-        .duration_ms = alone && finding->has_duration ? finding->duration_ms : trace->duration_ms,
-    };
-    memcpy(evidence.trace_id, trace->id, sizeof evidence.trace_id);
-    return evidence;
-}
-
-/* Drops what is over the cap: first what was told, oldest first, then the oldest. */
-static void trim_evidence(sw_alert *alert, size_t max) {
-    size_t over = alert->n_evidence > max ? alert->n_evidence - max : 0;
-    for (int pass = 0; pass < 2 && over > 0; pass++) {
-        size_t kept = 0;
-        for (size_t i = 0; i < alert->n_evidence; i++) {
-            if (over > 0 && (pass == 1 || alert->evidence[i].notified)) {
-                over--;
-            } else {
-                alert->evidence[kept++] = alert->evidence[i];
-            }
-        }
-        alert->n_evidence = kept;
-    }
-}
-
-static void add_evidence(struct round *round, sw_alert *alert, const sw_group *group) {
-    sw_alert_table_reserve_evidence(&round->alerts->table, group->n_fresh);
-    for (size_t at = group->first_fresh; at != 0; at = round->groups.fresh[at - 1].next) {
-        alert->evidence[alert->n_evidence++] = evidence_of(&round->groups.fresh[at - 1]);
-    }
-    alert->n_untold += group->n_fresh;
-    trim_evidence(alert, round->alerts->options.evidence_max);
-}
-
-static void take_counts(sw_alert *alert, const sw_group *group) {
-    const sw_finding *winner = group->winner;
-    if (group->n_fresh > 0) {
-        alert->affected_traces += (double)group->n_fresh;
-        alert->has_affected = true;
-    } else if (winner->has_affected) {
-        alert->affected_traces = winner->affected_traces;
-        alert->has_affected = true;
-    }
-    alert->has_total = winner->has_total;
-    alert->total_traces = winner->total_traces;
-}
-
-/* What the newest finding says replaces what was said before. */
-static void take_finding(sw_alert *alert, const char *detector, const sw_group *group) {
-    const sw_finding *winner = group->winner;
-    alert->detector = borrowed(detector);
-    alert->detector_sha256 = winner->detector_sha256[0] != '\0' ? borrowed(winner->detector_sha256) : NULL;
-    alert->source = or_empty(winner->source);
-    alert->severity = group->severity;
-    alert->summary = or_empty(winner->summary);
-    alert->span_name = winner->span_name;
-    alert->error_message = winner->error_message;
-    alert->has_value = winner->has_value;
-    alert->value = winner->value;
-    alert->has_threshold = winner->has_threshold;
-    alert->threshold = winner->threshold;
-    alert->has_duration = winner->has_duration;
-    alert->duration_ms = winner->duration_ms;
-    alert->for_s = winner->for_s;
-    alert->keep_firing_s = winner->keep_firing_s;
-    alert->window_from_s = winner->window_from_s;
-    alert->window_to_s = winner->window_to_s;
-    alert->window_complete = winner->window_complete;
-    alert->window_estimated = winner->window_estimated;
-    take_counts(alert, group);
-}
-
-/* Service and operation that are no labels are told while every finding agrees on them. */
-static void take_place(sw_alert *alert, const sw_group *group, bool is_new) {
-    bool same_service = is_new || sw_streq(alert->service, group->service);
-    bool same_operation = is_new || sw_streq(alert->operation, group->operation);
-    bool label = sw_alert_label(alert, "service") != NULL;
-    alert->service = label || !same_service ? NULL : borrowed(group->service);
-    label = sw_alert_label(alert, "operation") != NULL;
-    alert->operation = label || !same_operation ? NULL : borrowed(group->operation);
-}
-
 static bool is_per_trace(const sw_alert *alert) {
     return sw_alert_label(alert, "trace_id") != NULL;
 }
@@ -432,9 +328,7 @@ static void evaluate(struct round *round, const sw_group *group) {
         alert = sw_alert_table_view(table, index);
         pull_back(alert, round->now_ns);
     }
-    take_finding(alert, round->detector, group);
-    take_place(alert, group, is_new);
-    add_evidence(round, alert, group);
+    sw_alerts_merge(round->alerts, alert, round->detector, &round->groups, group, is_new);
     alert->last_seen_ns = round->now_ns;
     advance_seen(round, alert, withheld);
     keep(round, group->number, alert);
@@ -556,37 +450,7 @@ void sw_alerts_tell_withheld(sw_alerts *alerts, int64_t now_ns, const sw_alerts_
     }
 }
 
-/* ---- counting ---- */
-
-struct type_count {
-    const char *type;
-    uint64_t traces;
-    UT_hash_handle hh;
-};
-
-static void count_types(const sw_groups *groups,
-                        void (*counted)(const char *type, uint64_t traces, void *arg), void *arg) {
-    struct type_count *counts = NULL, *count, *next_count;
-    const sw_group *group, *next;
-    HASH_ITER(hh, groups->by_identity, group, next) {
-        if (group->n_fresh == 0) {
-            continue;
-        }
-        const char *type = group->winner->type;
-        HASH_FIND(hh, counts, type, strlen(type), count);
-        if (count == NULL) {
-            count = xcalloc(1, sizeof *count);
-            count->type = type;
-            HASH_ADD_KEYPTR(hh, counts, type, strlen(type), count);
-        }
-        count->traces += group->n_fresh;
-    }
-    HASH_ITER(hh, counts, count, next_count) {
-        counted(count->type, count->traces, arg);
-        HASH_DEL(counts, count);
-        free(count);
-    }
-}
+/* ---- an evaluation ---- */
 
 void sw_alerts_apply(sw_alerts *alerts, const char *detector, const sw_finding *findings, size_t n,
                      bool known, int64_t now_ns, const sw_alerts_sink *sink,
@@ -618,7 +482,7 @@ void sw_alerts_apply(sw_alerts *alerts, const char *detector, const sw_finding *
     }
     advance_all_absent(&round);
     if (counted != NULL) {
-        count_types(&round.groups, counted, counted_arg);
+        sw_groups_count(&round.groups, counted, counted_arg);
     }
     sw_groups_release(&round.groups);
 }
