@@ -22,8 +22,15 @@ void sw_alerting_notify(const sw_alert *alert, sw_notice notice, void *arg) {
     sw_buf body;
     sw_buf_init(&body, PAYLOAD_MAX);
     if (sw_payload_json(alert, notice, sw_wall_ns(agent->clock), &options, &body) == 0) {
-        sw_outbox_add(agent->outbox, sw_commit_batch(agent), alert->fingerprint, "application/json",
-                      body.data, body.len);
+        sw_notification notification = {
+            .fingerprint = alert->fingerprint,
+            .resolved = notice == SW_NOTICE_RESOLVED,
+            .severity = (int)alert->severity,
+            .content_type = "application/json",
+            .body = body.data,
+            .len = body.len,
+        };
+        sw_outbox_add(agent->outbox, sw_commit_batch(agent), &notification);
     } else {
         sw_log(SW_LOG_ERROR, "notification is too large to be written", "type", alert->type, "fingerprint",
                alert->fingerprint, NULL);

@@ -219,16 +219,15 @@ static void add_row(sw_outbox *outbox, sw_store_batch *batch, const sw_outbox_ro
     sw_outbox_show(outbox);
 }
 
-void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const char *fingerprint,
-                   const char *content_type, const char *body, size_t len) {
+void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const sw_notification *notification) {
     char key[37];
     sw_uuid4(key);
     const sw_outbox_row content = {
-        .fingerprint = (char *)fingerprint,
+        .fingerprint = (char *)notification->fingerprint,
         .idempotency_key = key,
-        .content_type = (char *)content_type,
-        .body = (char *)body,
-        .body_len = len,
+        .content_type = (char *)notification->content_type,
+        .body = (char *)notification->body,
+        .body_len = notification->len,
     };
     add_row(outbox, batch, &content);
 }

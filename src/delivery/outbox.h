@@ -54,9 +54,26 @@ typedef struct sw_receiver_options {
     int64_t backoff_min_ms;
     int64_t backoff_max_ms;
     unsigned max_in_flight;
-    size_t max_rows; /* cap of the queue in memory; beyond it new rows are only in the store until there is
-                        room */
+    size_t max_rows;   /* cap of the queue in memory; beyond it new rows are only in the store until there is
+                          room */
+    size_t max_alerts; /* inside one notification of a group; 0: no limit */
+    unsigned max_per_hour; /* notifications; what is too much waits and comes as one summary. 0: no limit */
 } sw_receiver_options;
+
+/* What one alert has to say. Alerts with one group_key are told together, in one request: the first of a
+ * group waits for group_wait_ms, so that others may join it, and the next notification of the group goes out
+ * group_interval_ms after its last one at the earliest. */
+typedef struct sw_notification {
+    const char *fingerprint;
+    bool resolved;
+    int severity;                  /* greater is worse; what is worst is told first */
+    const char *group_key;         /* all that the group is: its labels, and the route; NULL: on its own */
+    const char *group_labels_json; /* an object; NULL: {} */
+    int64_t group_wait_ms, group_interval_ms;
+    const char *content_type;
+    const char *body; /* with a group_key: the JSON object that is documented under Payload */
+    size_t len;
+} sw_notification;
 
 typedef struct sw_outbox sw_outbox;
 
@@ -69,8 +86,7 @@ sw_outbox *sw_outbox_new(uv_loop_t *loop, const sw_clock *clock, sw_http_client 
 void sw_outbox_free(sw_outbox *outbox);
 
 /* Copies everything. The idempotency key is made here (UUID) and stays the same over retries and restarts. */
-void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const char *fingerprint,
-                   const char *content_type, const char *body, size_t len);
+void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const sw_notification *notification);
 /* The dead letters with a greater id than `after_id`, by id, at most `limit`. `done` once, from the loop,
  * also when the outbox is gone by then; the rows stay the outbox's. n is -1 when they cannot be read, or the
  * outbox is gone: then it must not be used any more. */

@@ -130,7 +130,9 @@ static inline void commit(struct fixture *f, sw_store_batch *batch) {
 }
 
 static inline void add(struct fixture *f, sw_store_batch *batch, const char *fingerprint, const char *body) {
-    sw_outbox_add(f->outbox, batch, fingerprint, "application/json", body, strlen(body));
+    sw_notification notification = {
+        .fingerprint = fingerprint, .content_type = "application/json", .body = body, .len = strlen(body)};
+    sw_outbox_add(f->outbox, batch, &notification);
 }
 
 static inline void send_one(struct fixture *f, const char *fingerprint, const char *body) {

@@ -38,7 +38,9 @@ static void next_batch(struct child *child) {
     char body[32];
     for (int i = 0; i < ROWS_PER_BATCH; i++) {
         int n = snprintf(body, sizeof body, "%lld", (long long)++child->number);
-        sw_outbox_add(child->outbox, batch, "f", "text/plain", body, (size_t)n);
+        sw_notification notification = {
+            .fingerprint = "f", .content_type = "text/plain", .body = body, .len = (size_t)n};
+        sw_outbox_add(child->outbox, batch, &notification);
     }
     sw_store_commit(child->store, batch, child_committed, child);
 }
