@@ -13,8 +13,8 @@ local function baseline_of(baselines, one)
 end
 
 local function judge(one, latency, baseline, config)
-  local deviation_floor = math.max(config.min_deviation_ms, config.min_deviation_ratio * baseline.mean)
-  local z = statistics.zscore(latency, baseline.mean, baseline.variance, deviation_floor)
+  local floor = math.max(config.min_deviation_ms, config.min_deviation_ratio * baseline.mean)
+  local z = statistics.zscore(latency, baseline.mean, baseline.variance, floor)
   if z <= config.max_zscore then
     return nil
   end
@@ -22,8 +22,10 @@ local function judge(one, latency, baseline, config)
     type = "unusual_latency",
     service = one.service,
     operation = one.operation,
-    value = z,
-    threshold = config.max_zscore,
+    value = latency,
+    threshold = baseline.mean + config.max_zscore * math.max(math.sqrt(baseline.variance), floor),
+    baseline = baseline.mean,
+    baseline_samples = baseline.count,
     duration_ms = latency,
     total_traces = one.count,
     keep_firing_s = config.keep_firing_s,

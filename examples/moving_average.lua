@@ -11,7 +11,8 @@ local function errors_by_service(series)
   return errors, counts
 end
 
-local function burst(service, errors, average, count, config)
+local function burst(service, errors, history, count, config)
+  local average = statistics.mean(history)
   local limit = math.max(config.min_errors, config.factor * average)
   if errors < limit then
     return nil
@@ -21,6 +22,8 @@ local function burst(service, errors, average, count, config)
     service = service,
     value = errors,
     threshold = limit,
+    baseline = average,
+    baseline_samples = #history,
     affected_traces = errors,
     total_traces = count,
     summary = ("%s: %.0f failed requests, %.1f on average"):format(service, errors, average),
@@ -51,7 +54,7 @@ return {
       state.services[service] = history
       history.seen = window.to
       if #history.values >= config.warm_up then
-        findings[#findings + 1] = burst(service, errors[service], statistics.mean(history.values), count, config)
+        findings[#findings + 1] = burst(service, errors[service], history.values, count, config)
       end
     end
     -- A service without requests had no failures: its average sinks.

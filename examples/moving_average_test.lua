@@ -16,7 +16,10 @@ test("a burst over three times the average is found", function(t)
   t.equal(d:check(window_with(t, 11)), {}, "not three times as many")
   local findings = d:check(window_with(t, 40))
   t.equal(#findings, 1)
-  t.finding(findings, { type = "error_burst", service = "checkout", value = 40, affected_traces = 40, total_traces = 1000 })
+  t.finding(findings, { type = "error_burst", service = "checkout", value = 40, affected_traces = 40, total_traces = 1000,
+    baseline_samples = 11 })
+  t.near(findings[1].baseline, (10 * 4 + 11) / 11)
+  t.near(findings[1].threshold, 3 * findings[1].baseline)
 end)
 
 test("a few failures after none are no burst", function(t)

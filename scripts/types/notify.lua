@@ -50,6 +50,8 @@
 ---@field detector_sha256? string Of the detector's file as it ran; nil when the agent itself decided.
 ---@field value? number
 ---@field threshold? number
+---@field baseline? number What is usual, in the unit of the value.
+---@field baseline_samples? number How many values that was learned from.
 ---@field samples? number Requests that it is about.
 ---@field window_secs integer
 ---@field complete boolean
@@ -72,3 +74,4 @@
 ---@field duration_ms? number
 ---@field error_message? string
 ---@field url? string
+---@field marks ("worst"|"newest"|"representative")[] Longest, began last, nearest to the median duration of those listed; {} for most.

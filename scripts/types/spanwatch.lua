@@ -128,6 +128,8 @@ function Series:quantile(p) end
 ---@field duration_ms? number
 ---@field value? number What was measured.
 ---@field threshold? number What it was compared to.
+---@field baseline? number What is usual, in the unit of `value`.
+---@field baseline_samples? number How many values the baseline was learned from.
 ---@field affected_traces? number How many traces are affected. Default: how many are named.
 ---@field total_traces? number Out of how many.
 ---@field severity? "info"|"warning"|"critical" Default "warning".

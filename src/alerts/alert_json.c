@@ -68,6 +68,8 @@ int sw_alert_to_json(const sw_alert *alert, sw_buf *out) {
     set_text(root, "detector_sha256", alert->detector_sha256);
     set_number(root, "value", alert->has_value, alert->value);
     set_number(root, "threshold", alert->has_threshold, alert->threshold);
+    set_number(root, "baseline", alert->has_baseline, alert->baseline);
+    set_number(root, "baseline_samples", alert->has_baseline_samples, alert->baseline_samples);
     set_number(root, "duration_ms", alert->has_duration, alert->duration_ms);
     set_number(root, "total_traces", alert->has_total, alert->total_traces);
     set_number(root, "affected_traces", alert->has_affected, alert->affected_traces);
@@ -198,6 +200,8 @@ static void read_findings(struct reader *r, sw_alert *out) {
     out->detector_sha256 = read_text(r, "detector_sha256", false);
     out->value = read_number(r, "value", &out->has_value);
     out->threshold = read_number(r, "threshold", &out->has_threshold);
+    out->baseline = read_number(r, "baseline", &out->has_baseline);
+    out->baseline_samples = read_number(r, "baseline_samples", &out->has_baseline_samples);
     out->duration_ms = read_number(r, "duration_ms", &out->has_duration);
     out->total_traces = read_number(r, "total_traces", &out->has_total);
     out->affected_traces = read_number(r, "affected_traces", &out->has_affected);

@@ -9,6 +9,8 @@
 #define SCALARS(X)                                                                                           \
     X(double, value)                                                                                         \
     X(double, threshold)                                                                                     \
+    X(double, baseline)                                                                                      \
+    X(double, baseline_samples)                                                                              \
     X(double, duration_ms)                                                                                   \
     X(double, total_traces)                                                                                  \
     X(double, affected_traces)                                                                               \
@@ -27,6 +29,8 @@
     X(uint8_t, told_severity)                                                                                \
     X(bool, has_value)                                                                                       \
     X(bool, has_threshold)                                                                                   \
+    X(bool, has_baseline)                                                                                    \
+    X(bool, has_baseline_samples)                                                                            \
     X(bool, has_duration)                                                                                    \
     X(bool, has_total)                                                                                       \
     X(bool, has_affected)                                                                                    \

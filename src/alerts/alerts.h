@@ -68,9 +68,9 @@ typedef struct sw_alert {
     char *summary;
     char *span_name, *error_message; /* may be NULL */
     char *detector_sha256;           /* of the detector's source, as it ran last; NULL when not a script */
-    bool has_value, has_threshold, has_duration, has_total, has_affected;
-    double value, threshold, duration_ms, total_traces,
-        affected_traces;      /* affected: distinct traces since it began */
+    bool has_value, has_threshold, has_baseline, has_baseline_samples, has_duration, has_total, has_affected;
+    double value, threshold, baseline, baseline_samples, duration_ms, total_traces;
+    double affected_traces;   /* distinct traces since it began */
     int64_t starts_at_ns;     /* when the condition was first seen */
     int64_t fired_at_ns;      /* 0 while pending */
     int64_t last_seen_ns;     /* the last evaluation that had it */
@@ -79,8 +79,7 @@ typedef struct sw_alert {
     double for_s, keep_firing_s;
     int64_t window_from_s, window_to_s;
     bool window_complete, window_estimated;
-    sw_evidence *evidence; /* newest last, at most options.evidence_max: dropped first are those notified,
-                              oldest first */
+    sw_evidence *evidence; /* newest last, at most options.evidence_max (evidence.h says what is dropped) */
     size_t n_evidence;
     uint64_t n_untold;   /* offending traces since the last notification, with or without evidence kept */
     sw_culprit *culprit; /* of one offending trace, from when it began to fire on; NULL when not known */

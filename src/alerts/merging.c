@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "alerts/evidence.h"
+
 static char *borrowed(const char *s) {
     return (char *)s;
 }
@@ -31,29 +33,13 @@ static sw_evidence evidence_of(const sw_fresh *fresh) {
     return evidence;
 }
 
-/* Drops what is over the cap: first what was told, oldest first, then the oldest. */
-static void trim_evidence(sw_alert *alert, size_t max) {
-    size_t over = alert->n_evidence > max ? alert->n_evidence - max : 0;
-    for (int pass = 0; pass < 2 && over > 0; pass++) {
-        size_t kept = 0;
-        for (size_t i = 0; i < alert->n_evidence; i++) {
-            if (over > 0 && (pass == 1 || alert->evidence[i].notified)) {
-                over--;
-            } else {
-                alert->evidence[kept++] = alert->evidence[i];
-            }
-        }
-        alert->n_evidence = kept;
-    }
-}
-
 static void add_evidence(sw_alerts *alerts, sw_alert *alert, const sw_groups *groups, const sw_group *group) {
     sw_alert_table_reserve_evidence(&alerts->table, group->n_fresh);
     for (size_t at = group->first_fresh; at != 0; at = groups->fresh[at - 1].next) {
         alert->evidence[alert->n_evidence++] = evidence_of(&groups->fresh[at - 1]);
     }
     alert->n_untold += group->n_fresh;
-    trim_evidence(alert, alerts->options.evidence_max);
+    sw_evidence_trim(alert, alerts->options.evidence_max);
 }
 
 static void take_counts(sw_alert *alert, const sw_group *group) {
@@ -83,6 +69,10 @@ static void take_finding(sw_alert *alert, const char *detector, const sw_group *
     alert->value = winner->value;
     alert->has_threshold = winner->has_threshold;
     alert->threshold = winner->threshold;
+    alert->has_baseline = winner->has_baseline;
+    alert->baseline = winner->baseline;
+    alert->has_baseline_samples = winner->has_baseline_samples;
+    alert->baseline_samples = winner->baseline_samples;
     alert->has_duration = winner->has_duration;
     alert->duration_ms = winner->duration_ms;
     alert->for_s = winner->for_s;

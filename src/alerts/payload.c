@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "alerts/alerts_internal.h"
+#include "alerts/evidence.h"
 #include "base/clock.h"
 #include "telemetry/text.h"
 
@@ -12,6 +13,7 @@
 struct notification {
     const sw_alert *alert;
     const sw_payload_options *options;
+    sw_evidence_marks marks;  /* of those listed */
     const sw_evidence *worst; /* of those listed; NULL when none is */
     const char *service, *operation;
     size_t n_listed;
@@ -39,14 +41,10 @@ static const char *place(const sw_alert *alert, const char *label, const char *s
 static struct notification look_at(const sw_alert *alert, const sw_payload_options *options) {
     struct notification n = {.alert = alert, .options = options};
     for (size_t i = 0; i < alert->n_evidence; i++) {
-        const sw_evidence *evidence = &alert->evidence[i];
-        if (!evidence->notified) {
-            n.n_listed++;
-            if (n.worst == NULL || evidence->duration_ms > n.worst->duration_ms) {
-                n.worst = evidence;
-            }
-        }
+        n.n_listed += alert->evidence[i].notified ? 0 : 1;
     }
+    n.marks = sw_evidence_mark(alert->evidence, alert->n_evidence);
+    n.worst = n.marks.worst != SW_NO_EVIDENCE ? &alert->evidence[n.marks.worst] : NULL;
     n.service = place(alert, "service", alert->service);
     n.operation = place(alert, "operation", alert->operation);
     return n;
@@ -213,6 +211,21 @@ static json_t *labels(const sw_alert *alert) {
     return object;
 }
 
+/* Why a trace was chosen, of those listed; most are there only because there was room. */
+static json_t *marks_of(const sw_evidence_marks *marks, size_t i) {
+    json_t *list = json_array();
+    if (i == marks->worst) {
+        json_array_append_new(list, json_string("worst"));
+    }
+    if (i == marks->newest) {
+        json_array_append_new(list, json_string("newest"));
+    }
+    if (i == marks->representative) {
+        json_array_append_new(list, json_string("representative"));
+    }
+    return list;
+}
+
 static json_t *traces(const struct notification *n) {
     json_t *list = json_array();
     for (size_t i = 0; i < n->alert->n_evidence; i++) {
@@ -230,6 +243,7 @@ static json_t *traces(const struct notification *n) {
                             number_or_null(evidence->duration_ms > 0, evidence->duration_ms));
         json_object_set_new(one, "error_message", text_or_null(evidence->error_message));
         json_object_set_new(one, "url", trace_url(n, evidence));
+        json_object_set_new(one, "marks", marks_of(&n->marks, i));
         json_array_append_new(list, one);
     }
     return list;
@@ -266,6 +280,9 @@ static json_t *why(const sw_alert *alert) {
     json_object_set_new(object, "detector_sha256", text_or_null(alert->detector_sha256));
     json_object_set_new(object, "value", number_or_null(alert->has_value, alert->value));
     json_object_set_new(object, "threshold", number_or_null(alert->has_threshold, alert->threshold));
+    json_object_set_new(object, "baseline", number_or_null(alert->has_baseline, alert->baseline));
+    json_object_set_new(object, "baseline_samples",
+                        number_or_null(alert->has_baseline_samples, alert->baseline_samples));
     json_object_set_new(object, "samples", number_or_null(alert->has_total, alert->total_traces));
     json_object_set_new(object, "window_secs", json_integer(alert->window_to_s - alert->window_from_s));
     json_object_set_new(object, "complete", json_boolean(alert->window_complete));

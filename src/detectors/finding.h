@@ -36,9 +36,11 @@ typedef struct sw_finding {
     char *error_message;  /* NULL when not given */
     sw_trace *traces;     /* offending traces (deep copies; at least the id is known) */
     size_t n_traces;
-    bool has_value, has_threshold, has_duration, has_affected, has_total;
+    bool has_value, has_threshold, has_baseline, has_baseline_samples, has_duration, has_affected, has_total;
     double value;
     double threshold;
+    double baseline;         /* what is usual, in the unit of the value */
+    double baseline_samples; /* how many values that was learned from */
     double duration_ms;
     double affected_traces;
     double total_traces;

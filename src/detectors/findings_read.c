@@ -349,6 +349,8 @@ static int read_finding(reader *r, const msgpack_object *map, sw_finding *out) {
     result |= read_severity(r, map, out);
     result |= read_number(r, map, "value", &out->has_value, &out->value);
     result |= read_number(r, map, "threshold", &out->has_threshold, &out->threshold);
+    result |= read_number(r, map, "baseline", &out->has_baseline, &out->baseline);
+    result |= read_count(r, map, "baseline_samples", &out->has_baseline_samples, &out->baseline_samples);
     result |= read_count(r, map, "duration_ms", &out->has_duration, &out->duration_ms);
     result |= read_count(r, map, "affected_traces", &out->has_affected, &out->affected_traces);
     result |= read_count(r, map, "total_traces", &out->has_total, &out->total_traces);

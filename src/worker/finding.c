@@ -35,6 +35,8 @@ static const struct field {
     {"duration_ms", FIELD_NOT_NEGATIVE},
     {"value", FIELD_NUMBER},
     {"threshold", FIELD_NUMBER},
+    {"baseline", FIELD_NUMBER},
+    {"baseline_samples", FIELD_NOT_NEGATIVE},
     {"affected_traces", FIELD_NOT_NEGATIVE},
     {"total_traces", FIELD_NOT_NEGATIVE},
     {"for_s", FIELD_NOT_NEGATIVE},

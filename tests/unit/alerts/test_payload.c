@@ -106,6 +106,12 @@ static void the_original_fields_are_about_the_worst_trace(void **state) {
     assert_true(json_is_null(json_object_get(first, "error_message")));
     assert_string_equal(json_string_value(json_object_get(first, "url")),
                         "http://grafana/t1?from=1700000000000&to=1700000001002&{x}");
+    static const char *const marks[] = {"[]", "[\"representative\"]", "[\"worst\", \"newest\"]"};
+    for (size_t i = 0; i < 3; i++) {
+        char *text = json_dumps(json_object_get(json_array_get(traces, i), "marks"), 0);
+        assert_string_equal(text, marks[i]);
+        free(text);
+    }
     json_decref(root);
     sw_alert_release(&alert);
     sw_finding_release(&one);
@@ -115,26 +121,51 @@ static void why_says_what_decided(void **state) {
     struct fixture *f = *state;
     sw_finding one = finding("high_error_rate", NULL);
     one.has_value = one.has_threshold = one.has_total = true;
+    one.has_baseline = one.has_baseline_samples = true;
     one.value = 0.25;
     one.threshold = 0.05;
+    one.baseline = 0.01;
+    one.baseline_samples = 20;
     one.total_traces = 80;
     memset(one.detector_sha256, 'a', 64);
     sw_alert alert = alert_of(f, &one);
     json_t *root = payload(&alert, SW_NOTICE_FIRING, NULL);
     const char *detector, *hash;
-    double value, threshold;
-    json_int_t samples, window_secs;
+    double value, threshold, baseline;
+    json_int_t baseline_samples, samples, window_secs;
     int complete;
-    assert_int_equal(json_unpack(root, "{s:{s:s s:s s:F s:F s:I s:I s:b !}}", "why", "detector", &detector,
-                                 "detector_sha256", &hash, "value", &value, "threshold", &threshold,
+    assert_int_equal(json_unpack(root, "{s:{s:s s:s s:F s:F s:F s:I s:I s:I s:b !}}", "why", "detector",
+                                 &detector, "detector_sha256", &hash, "value", &value, "threshold",
+                                 &threshold, "baseline", &baseline, "baseline_samples", &baseline_samples,
                                  "samples", &samples, "window_secs", &window_secs, "complete", &complete),
                      0);
     assert_string_equal(detector, "detect");
     assert_string_equal(hash, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
-    assert_true(value == 0.25 && threshold == 0.05);
+    assert_true(value == 0.25 && threshold == 0.05 && baseline == 0.01);
+    assert_int_equal(baseline_samples, 20);
     assert_int_equal(samples, 80);
     assert_int_equal(window_secs, 60);
     assert_true(complete);
+    json_decref(root);
+    sw_alert_release(&alert);
+    sw_finding_release(&one);
+}
+
+/* As the documentation has it: encoded JSON, whose braces are none of ours. */
+static void a_link_into_grafana_holds_the_trace_and_its_time(void **state) {
+    struct fixture *f = *state;
+    sw_finding one = finding("rule", "t1");
+    sw_alert alert = alert_of(f, &one);
+    json_t *root = payload(
+        &alert, SW_NOTICE_FIRING,
+        "https://g/explore?schemaVersion=1&orgId=1&panes=%7B%22a%22:%7B%22datasource%22:%22tempo%22,"
+        "%22queries%22:%5B%7B%22refId%22:%22A%22,%22datasource%22:%7B%22type%22:%22tempo%22,%22uid%22:"
+        "%22tempo%22%7D,%22queryType%22:%22traceql%22,%22query%22:%22{trace_id}%22%7D%5D,%22range%22:%7B"
+        "%22from%22:%22{start_ms}%22,%22to%22:%22{end_ms}%22%7D%7D%7D");
+    const char *url =
+        json_string_value(json_object_get(json_array_get(json_object_get(root, "traces"), 0), "url"));
+    assert_non_null(strstr(url, "%22query%22:%22t1%22%7D%5D,%22range%22:%7B%22from%22:%221700000000000%22,"
+                                "%22to%22:%221700000001002%22%7D%7D%7D"));
     json_decref(root);
     sw_alert_release(&alert);
     sw_finding_release(&one);
@@ -256,7 +287,10 @@ static void an_alert_survives_the_store(void **state) {
     sw_finding one = finding("rule", "t1,t2,t3,t4,t5");
     one.key = xstrdup("k");
     one.has_value = one.has_duration = one.has_total = true;
+    one.has_baseline = one.has_baseline_samples = true;
     one.value = 0.1;
+    one.baseline = 0.025;
+    one.baseline_samples = 12;
     one.duration_ms = 1e300;
     one.total_traces = 12;
     one.for_s = 0;
@@ -277,6 +311,8 @@ static void an_alert_survives_the_store(void **state) {
     assert_string_equal(first.data, second.data);
     assert_true(back.value == 0.1);
     assert_true(back.duration_ms == 1e300);
+    assert_true(back.has_baseline && back.baseline == 0.025);
+    assert_true(back.has_baseline_samples && back.baseline_samples == 12);
     assert_int_equal(back.n_untold, 77);
     assert_int_equal(back.n_evidence, 4);
     assert_string_equal(back.operation, "POST /pay");
@@ -340,6 +376,7 @@ int main(void) {
         PAYLOAD_TEST(fields_come_in_their_order_and_all_of_them_always),
         PAYLOAD_TEST(the_original_fields_are_about_the_worst_trace),
         PAYLOAD_TEST(why_says_what_decided),
+        PAYLOAD_TEST(a_link_into_grafana_holds_the_trace_and_its_time),
         PAYLOAD_TEST(only_what_was_not_told_is_listed),
         PAYLOAD_TEST(a_resolved_notice_has_its_end),
         PAYLOAD_TEST(the_summary_is_the_findings_or_a_sentence),

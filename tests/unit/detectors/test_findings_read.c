@@ -106,7 +106,8 @@ static void every_field_is_taken(void **state) {
                         "\"labels\":{\"b\":\"2\","
                         "\"a\":\"1\"},\"severity\":\"critical\",\"summary\":\"sum\",\"span_name\":\"sp\","
                         "\"error_message\":\"e\","
-                        "\"duration_ms\":12.5,\"value\":3,\"threshold\":2.5,\"affected_traces\":4,\"total_"
+                        "\"duration_ms\":12.5,\"value\":3,\"threshold\":2.5,\"baseline\":-1.5,\"baseline_"
+                        "samples\":20,\"affected_traces\":4,\"total_"
                         "traces\":9,\"for_s\":60,"
                         "\"keep_firing_s\":120,\"traces\":[]}]");
     assert_string_equal(f->type, "high_latency");
@@ -125,6 +126,8 @@ static void every_field_is_taken(void **state) {
     assert_true(f->has_duration && f->duration_ms == 12.5);
     assert_true(f->has_value && f->value == 3);
     assert_true(f->has_threshold && f->threshold == 2.5);
+    assert_true(f->has_baseline && f->baseline == -1.5);
+    assert_true(f->has_baseline_samples && f->baseline_samples == 20);
     assert_true(f->has_affected && f->affected_traces == 4);
     assert_true(f->has_total && f->total_traces == 9);
     assert_true(f->for_s == 60 && f->keep_firing_s == 120);
@@ -143,6 +146,7 @@ static void what_is_not_said_has_its_default(void **state) {
     assert_null(f->key);
     assert_null(f->span_name);
     assert_false(f->has_value || f->has_total || f->has_affected || f->has_duration || f->has_threshold);
+    assert_false(f->has_baseline || f->has_baseline_samples);
     assert_int_equal(f->n_traces, 0);
     sw_findings_free(f, 1);
 }

@@ -222,6 +222,7 @@ static void a_window_becomes_findings(void **state) {
         "assert(ctx.now == 1060.5 and w.from == 1000 and w.to == 1060 and w.complete and not w.estimated)\n"
         "assert(math.type(t.start_ns) == 'integer' and t.start_ns == 1700000000123456789)\n"
         "return { { type = 'slow', service = t.service, trace = t, value = t.duration_ms, threshold = 800,\n"
+        "baseline = -2.5, baseline_samples = 7,\n"
         "labels = { code = 500, ok = true }, severity = 'critical', summary = 'it is slow', for_s = 60 } }");
     assert_ok(reply);
     const msgpack_object *findings = sw_map_get(reply, "findings");
@@ -233,6 +234,8 @@ static void a_window_becomes_findings(void **state) {
     assert_text(finding, "summary", "it is slow");
     assert_number(finding, "value", 1500);
     assert_number(finding, "threshold", 800);
+    assert_number(finding, "baseline", -2.5);
+    assert_number(finding, "baseline_samples", 7);
     assert_number(finding, "for_s", 60);
     assert_text(sw_map_get(finding, "labels"), "code", "500");
     assert_text(sw_map_get(finding, "labels"), "ok", "true");
