@@ -105,8 +105,7 @@ struct sw_agent {
 
     /* The longest pass of the loop (loop_watch.c). */
     uv_prepare_t pass_prepare;
-    uv_check_t pass_check;
-    int64_t pass_started_ns, longest_pass_ns;
+    int64_t pass_started_ns, longest_pass_ns, waited_ns;
 };
 
 /* wiring.c: everything but signals and listener. 0, or an exit code after saying why. */
