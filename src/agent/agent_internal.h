@@ -29,6 +29,7 @@ typedef struct sw_progress sw_progress;
 typedef struct sw_pending sw_pending;
 typedef struct sw_formatting sw_formatting;
 typedef struct sw_culprits sw_culprits;
+typedef struct sw_applying sw_applying;
 
 typedef struct sw_agent_metrics {
     sw_metric *anomalies; /* trace_anomalies_total{type} */
@@ -106,6 +107,10 @@ struct sw_agent {
     /* The longest pass of the loop (loop_watch.c). */
     uv_prepare_t pass_prepare;
     int64_t pass_started_ns, longest_pass_ns, waited_ns;
+
+    /* Evaluations whose findings are being applied (applying.c). */
+    sw_applying *applying;
+    uv_idle_t apply_idle;
 };
 
 /* wiring.c: everything but signals and listener. 0, or an exit code after saying why. */
@@ -161,6 +166,17 @@ void sw_commit_flush(sw_agent *agent); /* now, unless one is in flight */
 void sw_alerting_restore(sw_agent *agent);
 void sw_alerting_apply(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n,
                        bool known);
+/* The same as a round to be stepped through. */
+sw_alerts_round *sw_alerting_round(sw_agent *agent, const char *detector, const sw_finding *findings,
+                                   size_t n, bool known);
+
+/* applying.c: steps through a round, some of it in each pass of the loop, and frees it. `done` from the loop,
+ * unless cancelled. */
+sw_applying *sw_applying_start(sw_agent *agent, sw_alerts_round *round, const sw_culprits *culprits,
+                               void (*done)(void *arg), void *arg);
+void sw_applying_cancel(sw_applying *applying); /* NULL is fine */
+void sw_applying_open(sw_agent *agent);
+void sw_applying_close(sw_agent *agent);
 
 /* Writes a notification: a row of the outbox, in the batch being filled. */
 void sw_alerting_notify(const sw_alert *alert, sw_notice notice, void *agent);

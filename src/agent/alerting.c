@@ -97,6 +97,13 @@ void sw_alerting_apply(sw_agent *agent, const char *detector, const sw_finding *
                     agent);
 }
 
+sw_alerts_round *sw_alerting_round(sw_agent *agent, const char *detector, const sw_finding *findings,
+                                   size_t n, bool known) {
+    sw_alerts_sink sink = sink_of(agent);
+    return sw_alerts_round_new(agent->alerts, detector, findings, n, known, sw_wall_ns(agent->clock), &sink,
+                               counted, agent);
+}
+
 void sw_alerting_tell_withheld(sw_agent *agent) {
     sw_alerts_sink sink = sink_of(agent);
     sw_alerts_tell_withheld(agent->alerts, sw_wall_ns(agent->clock), &sink);

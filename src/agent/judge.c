@@ -71,6 +71,7 @@ struct sw_progress {
     sw_finding *findings;
     size_t n_findings;
     sw_culprits *culprits; /* of what was found */
+    sw_applying *applying; /* what was found becomes alerts */
     bool known;            /* absence of a finding means that it is gone */
     bool traces_ok;
     char *reason;
@@ -117,6 +118,8 @@ static void forget_traces(sw_progress *progress, int64_t before_ns) {
 }
 
 static void clear_evaluation(sw_progress *progress) {
+    sw_applying_cancel(progress->applying);
+    progress->applying = NULL;
     sw_culprits_free(progress->culprits);
     progress->culprits = NULL;
     sw_findings_free(progress->findings, progress->n_findings);
@@ -141,6 +144,8 @@ static void clear_evaluation(sw_progress *progress) {
 void sw_judge_stop(sw_agent *agent) {
     sw_progress *progress = NULL, *next = NULL;
     HASH_ITER(hh, agent->progress, progress, next) {
+        sw_applying_cancel(progress->applying);
+        progress->applying = NULL;
         sw_culprits_free(progress->culprits);
         progress->culprits = NULL;
     }
@@ -433,29 +438,35 @@ static void take_traces(sw_progress *progress) {
     }
 }
 
-/* Into one commit: were a trace stored as judged before what was found in it, a crash in between would lose
- * that. */
-static void apply(void *arg) {
+/* Only now: were a trace stored as judged before what was found in it, a crash in between would lose that. */
+static void applied(void *arg) {
     sw_progress *progress = arg;
     sw_agent *agent = progress->agent;
     int64_t now = sw_wall_ns(agent->clock);
+    progress->applying = NULL;
     for (size_t i = 0; i < progress->n_taken; i++) {
         sw_batch_put_judged(sw_commit_batch(agent), progress->name, progress->taken[i].id,
                             progress->taken[i].digest, now);
     }
-    agent->culprits = progress->culprits;
-    if (agent->found != NULL) {
-        agent->found(agent, progress->name, progress->findings, progress->n_findings, progress->known);
-    } else {
-        sw_alerting_apply(agent, progress->name, progress->findings, progress->n_findings, progress->known);
-    }
-    agent->culprits = NULL;
     if (progress->has_state) {
         sw_commit_detector(agent, progress->name, progress->judged_until_s, progress->state,
                            progress->state_len, progress->state_version);
     }
     clear_evaluation(progress);
     sw_tick_evaluated(agent);
+}
+
+static void apply(void *arg) {
+    sw_progress *progress = arg;
+    sw_agent *agent = progress->agent;
+    if (agent->found != NULL) {
+        agent->found(agent, progress->name, progress->findings, progress->n_findings, progress->known);
+        applied(progress);
+        return;
+    }
+    sw_alerts_round *round =
+        sw_alerting_round(agent, progress->name, progress->findings, progress->n_findings, progress->known);
+    progress->applying = sw_applying_start(agent, round, progress->culprits, applied, progress);
 }
 
 /* Nothing of the evaluation is committed before its findings are applied: what a crash cuts off is judged

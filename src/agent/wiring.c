@@ -261,6 +261,7 @@ int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths
     open_detectors(agent);
     uv_timer_init(&agent->loop, &agent->tick_timer);
     agent->tick_timer.data = agent;
+    sw_applying_open(agent);
     sw_commit_start(agent);
     sw_loop_watch_start(agent);
     sw_alerting_restore(agent);
@@ -273,6 +274,7 @@ int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths
 void sw_agent_close(sw_agent *agent) {
     sw_tick_stop(agent);
     uv_close((uv_handle_t *)&agent->tick_timer, NULL);
+    sw_applying_close(agent);
     sw_loop_watch_stop(agent);
     sw_commit_flush(agent);
     while (sw_store_commits_waiting(agent->store) > 0) { /* what they call back is still there */

@@ -9,17 +9,27 @@
 #include "alerts/alerts_state.h"
 #include "alerts/merging.h"
 
-/* One call of sw_alerts_apply(). */
-struct round {
+struct sw_alerts_round {
     sw_alerts *alerts;
     const char *detector;
     uint32_t detector_number;
+    uint32_t evaluation;
     bool known;
     int64_t now_ns;
-    const sw_alerts_sink *sink;
+    sw_alerts_sink sink;
+    void (*counted)(const char *type, uint64_t traces, void *arg);
+    void *counted_arg;
+    const sw_finding *findings;
+    size_t n_findings;
     sw_groups groups;
     size_t n_new;  /* groups that will be new alerts */
     bool withheld; /* what the alert at hand has to say is */
+
+    /* Where it is: first all findings are grouped, then each group becomes its alert, then the others. */
+    size_t grouped;
+    const sw_group *next_group;
+    size_t next_absent;
+    uint64_t n_removed; /* alerts->n_removed, when next_absent was right */
 };
 
 /* ---- time ---- */
@@ -145,7 +155,7 @@ void sw_alerts_each(const sw_alerts *alerts, void (*each)(const sw_alert *alert,
 /* ---- findings into groups ---- */
 
 /* A group that would be a new alert over the cap is refused, and counted once in an evaluation. */
-static bool admit(struct round *round, sw_group *group) {
+static bool admit(sw_alerts_round *round, sw_group *group) {
     if (group->winner != NULL || group->refused) {
         return !group->refused;
     }
@@ -163,20 +173,20 @@ static bool admit(struct round *round, sw_group *group) {
 }
 
 /* True when the trace is new; it is not any more then. */
-static bool report(struct round *round, sw_group *group, const sw_finding *finding, const sw_trace *trace) {
+static bool report(sw_alerts_round *round, sw_group *group, const sw_finding *finding,
+                   const sw_trace *trace) {
     if (!sw_reported_add(round->alerts->reported, finding->type, trace->id, round->now_ns)) {
         return false;
     }
-    round->sink->reported(finding->type, trace->id, round->now_ns, round->sink->arg);
     sw_group_add_trace(&round->groups, group, finding, trace);
     return true;
 }
 
-static bool is_fresh(const struct round *round, const sw_finding *finding, const sw_trace *trace) {
+static bool is_fresh(const sw_alerts_round *round, const sw_finding *finding, const sw_trace *trace) {
     return !sw_reported_has(round->alerts->reported, finding->type, trace->id);
 }
 
-static void group_by_trace(struct round *round, const sw_finding *finding) {
+static void group_by_trace(sw_alerts_round *round, const sw_finding *finding) {
     for (size_t i = 0; i < finding->n_traces; i++) {
         const sw_trace *trace = &finding->traces[i];
         if (is_fresh(round, finding, trace)) {
@@ -190,7 +200,7 @@ static void group_by_trace(struct round *round, const sw_finding *finding) {
     }
 }
 
-static void group_finding(struct round *round, const sw_finding *finding) {
+static void group_finding(sw_alerts_round *round, const sw_finding *finding) {
     size_t fresh = 0;
     for (size_t i = 0; i < finding->n_traces; i++) {
         fresh += is_fresh(round, finding, &finding->traces[i]) ? 1 : 0;
@@ -214,8 +224,8 @@ static bool is_per_trace(const sw_alert *alert) {
 
 /* False when it is withheld: then nothing has been told, and the alert is asked again. `again`: it was
  * before. */
-static bool tell(struct round *round, sw_alert *alert, sw_notice notice, bool again) {
-    const sw_alerts_sink *sink = round->sink;
+static bool tell(sw_alerts_round *round, sw_alert *alert, sw_notice notice, bool again) {
+    const sw_alerts_sink *sink = &round->sink;
     round->withheld = sink->withheld != NULL && sink->withheld(alert, notice, again, sink->arg);
     if (round->withheld) {
         return false;
@@ -243,13 +253,13 @@ static void pull_back(sw_alert *alert, int64_t now_ns) {
     }
 }
 
-static bool repeat_is_due(const struct round *round, const sw_alert *alert) {
+static bool repeat_is_due(const sw_alerts_round *round, const sw_alert *alert) {
     return sw_alerts_elapsed(alert->last_notified_ns, round->now_ns) >=
            round->alerts->options.repeat_interval_ns;
 }
 
 /* Whether the alert has something to say, and what. */
-static bool has_notice(const struct round *round, const sw_alert *alert, sw_notice *notice) {
+static bool has_notice(const sw_alerts_round *round, const sw_alert *alert, sw_notice *notice) {
     bool per_trace = is_per_trace(alert);
     if (alert->state == SW_ALERT_RESOLVED) {
         *notice = SW_NOTICE_RESOLVED;
@@ -263,16 +273,16 @@ static bool has_notice(const struct round *round, const sw_alert *alert, sw_noti
     return *notice == SW_NOTICE_FIRING || (!per_trace && repeat_is_due(round, alert));
 }
 
-static void begin_to_fire(struct round *round, sw_alert *alert) {
+static void begin_to_fire(sw_alerts_round *round, sw_alert *alert) {
     alert->state = SW_ALERT_FIRING;
     alert->fired_at_ns = round->now_ns;
-    if (round->sink->culprit != NULL) {
-        alert->culprit = (sw_culprit *)round->sink->culprit(alert, round->sink->arg); /* put back as a copy */
+    if (round->sink.culprit != NULL) {
+        alert->culprit = (sw_culprit *)round->sink.culprit(alert, round->sink.arg); /* put back as a copy */
     }
 }
 
 /* What comes back while its resolved notice is withheld goes on: nobody was told that it had ended. */
-static void advance_seen(struct round *round, sw_alert *alert, bool withheld) {
+static void advance_seen(sw_alerts_round *round, sw_alert *alert, bool withheld) {
     bool begins = alert->state == SW_ALERT_PENDING;
     if (alert->state == SW_ALERT_RESOLVED) {
         alert->state = SW_ALERT_FIRING;
@@ -288,7 +298,7 @@ static void advance_seen(struct round *round, sw_alert *alert, bool withheld) {
 }
 
 /* When an alert that is absent from now on has to be looked at again. */
-static int64_t due(const struct round *round, const sw_alert *alert) {
+static int64_t due(const sw_alerts_round *round, const sw_alert *alert) {
     if (alert->state == SW_ALERT_PENDING) {
         return INT64_MIN;
     }
@@ -300,18 +310,31 @@ static int64_t due(const struct round *round, const sw_alert *alert) {
     return is_per_trace(alert) || end < repeat ? end : repeat;
 }
 
-static void keep(struct round *round, uint64_t fingerprint, const sw_alert *alert) {
-    round->sink->changed(alert, round->sink->arg);
+static void keep(sw_alerts_round *round, uint64_t fingerprint, const sw_alert *alert) {
+    round->sink.changed(alert, round->sink.arg);
     int64_t due_ns = due(round, alert);
     size_t index = sw_alert_table_put(&round->alerts->table, fingerprint, alert);
     sw_alert_item *item = &round->alerts->table.items[index];
     item->due_ns = due_ns;
     item->detector = round->detector_number;
-    item->seen = round->alerts->evaluation;
+    item->seen = round->evaluation;
     item->withheld = round->withheld;
 }
 
-static void evaluate(struct round *round, const sw_group *group) {
+/* With the alert that they are evidence of: both are stored or neither. */
+static void report_traces(sw_alerts_round *round, const sw_group *group) {
+    const sw_alerts_sink *sink = &round->sink;
+    for (size_t at = group->first_fresh; at != 0; at = round->groups.fresh[at - 1].next) {
+        const sw_fresh *fresh = &round->groups.fresh[at - 1];
+        sink->reported(fresh->finding->type, fresh->trace->id, round->now_ns, sink->arg);
+    }
+    if (group->n_fresh > 0 && round->counted != NULL) {
+        round->counted(group->winner->type, group->n_fresh, round->counted_arg);
+    }
+}
+
+static void evaluate(sw_alerts_round *round, const sw_group *group) {
+    report_traces(round, group);
     sw_alert_table *table = &round->alerts->table;
     size_t index = sw_alert_table_find(table, group->number);
     bool is_new = index == SW_ALERT_NONE;
@@ -336,13 +359,14 @@ static void evaluate(struct round *round, const sw_group *group) {
 
 /* ---- what was not found ---- */
 
-static void forget(struct round *round, size_t index, const sw_alert *alert) {
-    round->sink->removed(alert->fingerprint, round->sink->arg);
+static void forget(sw_alerts_round *round, size_t index, const sw_alert *alert) {
+    round->sink.removed(alert->fingerprint, round->sink.arg);
     sw_alert_table_remove(&round->alerts->table, index);
+    round->alerts->n_removed++;
 }
 
 /* True when it is gone. What was told as firing stays until its end can be told. */
-static bool end(struct round *round, size_t index, sw_alert *alert) {
+static bool end(sw_alerts_round *round, size_t index, sw_alert *alert) {
     uint64_t fingerprint = round->alerts->table.items[index].fingerprint;
     bool told = alert->state == SW_ALERT_FIRING && alert->last_notified_ns != 0;
     if (told && !is_per_trace(alert)) {
@@ -358,7 +382,7 @@ static bool end(struct round *round, size_t index, sw_alert *alert) {
 }
 
 /* True when the alert is gone: another one has its index now. */
-static bool advance_absent(struct round *round, size_t index) {
+static bool advance_absent(sw_alerts_round *round, size_t index) {
     sw_alert_table *table = &round->alerts->table;
     uint64_t fingerprint = table->items[index].fingerprint;
     bool withheld = round->withheld = table->items[index].withheld;
@@ -391,16 +415,25 @@ static bool advance_absent(struct round *round, size_t index) {
     return false;
 }
 
-static void advance_all_absent(struct round *round) {
+/* False when there is none left. Whoever removed alerts between two pieces has moved others: then all are
+ * looked at again, which those that were advanced have no need of any more. */
+static bool advance_next_absent(sw_alerts_round *round) {
     sw_alert_table *table = &round->alerts->table;
-    for (size_t i = 0; i < table->n;) {
-        const sw_alert_item *item = &table->items[i];
-        bool skip = item->detector != round->detector_number || item->seen == round->alerts->evaluation ||
-                    item->due_ns > round->now_ns;
-        if (skip || !advance_absent(round, i)) {
-            i++;
-        }
+    if (round->n_removed != round->alerts->n_removed) {
+        round->n_removed = round->alerts->n_removed;
+        round->next_absent = 0;
     }
+    for (size_t *i = &round->next_absent; *i < table->n; (*i)++) {
+        const sw_alert_item *item = &table->items[*i];
+        if (item->detector != round->detector_number || item->seen == round->evaluation ||
+            item->due_ns > round->now_ns) {
+            continue;
+        }
+        *i += advance_absent(round, *i) ? 0 : 1;
+        round->n_removed = round->alerts->n_removed;
+        return true;
+    }
+    return false;
 }
 
 /* After a step back of the clock all are looked at: what is due was computed from stamps of the future. */
@@ -416,7 +449,7 @@ static void notice_step(sw_alerts *alerts, int64_t now_ns) {
 /* ---- what was withheld ---- */
 
 /* True when the alert is gone: another one has its index now. */
-static bool tell_withheld(struct round *round, size_t index) {
+static bool tell_withheld(sw_alerts_round *round, size_t index) {
     sw_alert_table *table = &round->alerts->table;
     uint64_t fingerprint = table->items[index].fingerprint;
     sw_alert *alert = sw_alert_table_view(table, index);
@@ -433,7 +466,7 @@ static bool tell_withheld(struct round *round, size_t index) {
         forget(round, index, alert);
         return true;
     }
-    round->sink->changed(alert, round->sink->arg);
+    round->sink.changed(alert, round->sink.arg);
     int64_t due_ns = due(round, alert);
     sw_alert_table_put(table, fingerprint, alert);
     table->items[index].due_ns = due_ns;
@@ -442,7 +475,7 @@ static bool tell_withheld(struct round *round, size_t index) {
 }
 
 void sw_alerts_tell_withheld(sw_alerts *alerts, int64_t now_ns, const sw_alerts_sink *sink) {
-    struct round round = {.alerts = alerts, .now_ns = now_ns, .sink = sink};
+    sw_alerts_round round = {.alerts = alerts, .now_ns = now_ns, .sink = *sink};
     for (size_t i = 0; i < alerts->table.n;) {
         if (!alerts->table.items[i].withheld || !tell_withheld(&round, i)) {
             i++;
@@ -452,37 +485,72 @@ void sw_alerts_tell_withheld(sw_alerts *alerts, int64_t now_ns, const sw_alerts_
 
 /* ---- an evaluation ---- */
 
-void sw_alerts_apply(sw_alerts *alerts, const char *detector, const sw_finding *findings, size_t n,
-                     bool known, int64_t now_ns, const sw_alerts_sink *sink,
-                     void (*counted)(const char *type, uint64_t traces, void *arg), void *counted_arg) {
-    struct round round = {
-        .alerts = alerts,
-        .detector = detector,
-        .detector_number = detector_number(alerts, detector),
-        .known = known,
-        .now_ns = now_ns,
-        .sink = sink,
-    };
+sw_alerts_round *sw_alerts_round_new(sw_alerts *alerts, const char *detector, const sw_finding *findings,
+                                     size_t n, bool known, int64_t now_ns, const sw_alerts_sink *sink,
+                                     void (*counted)(const char *type, uint64_t traces, void *arg),
+                                     void *counted_arg) {
+    sw_alerts_round *round = xcalloc(1, sizeof *round);
     if (++alerts->evaluation == 0) {
         alerts->evaluation = 1; /* 0 is for those that were restored */
     }
+    *round = (sw_alerts_round){
+        .alerts = alerts,
+        .detector = detector,
+        .detector_number = detector_number(alerts, detector),
+        .evaluation = alerts->evaluation,
+        .known = known,
+        .now_ns = now_ns,
+        .sink = *sink,
+        .counted = counted,
+        .counted_arg = counted_arg,
+        .findings = findings,
+        .n_findings = n,
+    };
     notice_step(alerts, now_ns);
-    for (size_t i = 0; i < n; i++) {
-        if (alerts->per_trace && findings[i].n_traces > 0) {
-            group_by_trace(&round, &findings[i]);
-        } else {
-            group_finding(&round, &findings[i]);
-        }
+    return round;
+}
+
+static void group_next(sw_alerts_round *round) {
+    const sw_finding *finding = &round->findings[round->grouped++];
+    if (round->alerts->per_trace && finding->n_traces > 0) {
+        group_by_trace(round, finding);
+    } else {
+        group_finding(round, finding);
     }
-    const sw_group *group, *next;
-    HASH_ITER(hh, round.groups.by_identity, group, next) {
-        if (group->winner != NULL) {
-            evaluate(&round, group);
-        }
+    if (round->grouped == round->n_findings) {
+        round->next_group = round->groups.by_identity;
     }
-    advance_all_absent(&round);
-    if (counted != NULL) {
-        sw_groups_count(&round.groups, counted, counted_arg);
+}
+
+bool sw_alerts_round_step(sw_alerts_round *round) {
+    if (round->grouped < round->n_findings) {
+        group_next(round);
+        return true;
     }
-    sw_groups_release(&round.groups);
+    const sw_group *group = round->next_group;
+    if (group == NULL) {
+        return advance_next_absent(round);
+    }
+    round->next_group = group->hh.next;
+    if (group->winner != NULL) {
+        evaluate(round, group);
+    }
+    return true;
+}
+
+void sw_alerts_round_free(sw_alerts_round *round) {
+    if (round != NULL) {
+        sw_groups_release(&round->groups);
+        free(round);
+    }
+}
+
+void sw_alerts_apply(sw_alerts *alerts, const char *detector, const sw_finding *findings, size_t n,
+                     bool known, int64_t now_ns, const sw_alerts_sink *sink,
+                     void (*counted)(const char *type, uint64_t traces, void *arg), void *counted_arg) {
+    sw_alerts_round *round =
+        sw_alerts_round_new(alerts, detector, findings, n, known, now_ns, sink, counted, counted_arg);
+    while (sw_alerts_round_step(round)) {
+    }
+    sw_alerts_round_free(round);
 }

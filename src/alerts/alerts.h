@@ -98,10 +98,10 @@ typedef struct sw_alerts_options {
 /* What the caller must do; called from inside apply, in an order that can be replayed. The alert is valid
  * during the call. None is NULL.
  *
- * `reported` comes first, once for each trace. `notify` comes before what it changes: the alert is in its new
- * state, evidence is not marked as notified yet, and last_notified_ns is still that of the notification
- * before. Then `changed` gives what must be stored, after the notification; or `removed`, for what resolved
- * (after its notice) or never fired. */
+ * `reported` comes first, once for each trace of the alert. `notify` comes before what it changes: the alert
+ * is in its new state, evidence is not marked as notified yet, and last_notified_ns is still that of the
+ * notification before. Then `changed` gives what must be stored, after the notification; or `removed`, for
+ * what resolved (after its notice) or never fired. */
 typedef struct sw_alerts_sink {
     void (*notify)(const sw_alert *alert, sw_notice notice, void *arg); /* write an outbox row */
     void (*changed)(const sw_alert *alert, void *arg);                  /* store its state */
@@ -135,11 +135,24 @@ void sw_alerts_restore_reported(sw_alerts *alerts, const char *type, const char 
 
 /* One evaluation of one detector: its findings in this tick (several windows concatenated, oldest first).
  * `known`: whether absence means gone (complete window, detector succeeded); if false nothing resolves.
- * Returns the number of offending traces that were reported for the first time, per type through `counted`
- * (may be NULL). */
+ * `counted` (may be NULL) is told how many offending traces of a type were reported for the first time, once
+ * for each alert. */
 void sw_alerts_apply(sw_alerts *alerts, const char *detector, const sw_finding *findings, size_t n,
                      bool known, int64_t now_ns, const sw_alerts_sink *sink,
                      void (*counted)(const char *type, uint64_t traces, void *arg), void *counted_arg);
+
+/* The same in pieces, so that 10 000 findings hold up nobody: a step looks at one finding or one alert, and
+ * says false when nothing is left. In between everything else may be called, and what was given to the sink
+ * may be stored: each alert goes with its reported traces, so that whoever stops in the middle loses nothing
+ * and tells nothing twice when the same findings come again. Findings, name and sink's arg must stay until
+ * the end. */
+typedef struct sw_alerts_round sw_alerts_round;
+sw_alerts_round *sw_alerts_round_new(sw_alerts *alerts, const char *detector, const sw_finding *findings,
+                                     size_t n, bool known, int64_t now_ns, const sw_alerts_sink *sink,
+                                     void (*counted)(const char *type, uint64_t traces, void *arg),
+                                     void *counted_arg);
+bool sw_alerts_round_step(sw_alerts_round *round);
+void sw_alerts_round_free(sw_alerts_round *round);
 /* The alerts with offending traces that sw_alerts_apply() would let begin to fire now, the most severe first
  * and then the longest, at most `max` (> 0). Of very many findings only the first are looked at: this serves
  * to fetch a few traces. */

@@ -16,6 +16,7 @@ struct sw_alerts {
     uint32_t evaluation;
     int64_t last_now_ns;
     uint64_t refused;
+    uint64_t n_removed;
 };
 
 /* Time since then; 0 when that is in the future. */

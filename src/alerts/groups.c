@@ -174,35 +174,3 @@ void sw_groups_release(sw_groups *groups) {
     free(groups->fresh);
     *groups = (sw_groups){0};
 }
-
-/* ---- counting ---- */
-
-struct type_count {
-    const char *type;
-    uint64_t traces;
-    UT_hash_handle hh;
-};
-
-void sw_groups_count(const sw_groups *groups, void (*counted)(const char *type, uint64_t traces, void *arg),
-                     void *arg) {
-    struct type_count *counts = NULL, *count, *next_count;
-    const sw_group *group, *next;
-    HASH_ITER(hh, groups->by_identity, group, next) {
-        if (group->n_fresh == 0) {
-            continue;
-        }
-        const char *type = group->winner->type;
-        HASH_FIND(hh, counts, type, strlen(type), count);
-        if (count == NULL) {
-            count = xcalloc(1, sizeof *count);
-            count->type = type;
-            HASH_ADD_KEYPTR(hh, counts, type, strlen(type), count);
-        }
-        count->traces += group->n_fresh;
-    }
-    HASH_ITER(hh, counts, count, next_count) {
-        counted(count->type, count->traces, arg);
-        HASH_DEL(counts, count);
-        free(count);
-    }
-}

@@ -41,9 +41,6 @@ sw_group *sw_groups_of(sw_groups *groups, const sw_finding *finding, const char 
 /* The finding is one of this group: it may win, and raise the severity. */
 void sw_group_join(sw_group *group, const sw_finding *finding);
 void sw_group_add_trace(sw_groups *groups, sw_group *group, const sw_finding *finding, const sw_trace *trace);
-/* The traces that are reported for the first time, by type; types without any are left out. */
-void sw_groups_count(const sw_groups *groups, void (*counted)(const char *type, uint64_t traces, void *arg),
-                     void *arg);
 void sw_groups_release(sw_groups *groups);
 
 #endif

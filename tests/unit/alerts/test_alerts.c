@@ -265,7 +265,7 @@ static void one_alert_and_one_notification_for_each_trace(void **state) {
     two[0].for_s = 600; /* a trace that is over cannot go on */
     apply(f, "detect", two, 2, true);
     assert_string_equal(said(f),
-                        "reported rule/t1;reported rule/t2;FIRING rule t1;FIRING rule t2;FIRING rate;");
+                        "reported rule/t1;FIRING rule t1;reported rule/t2;FIRING rule t2;FIRING rate;");
     assert_int_equal(sw_alerts_count(f->alerts), 3);
     assert_int_equal(f->n_counted, 2);
     f->now_s = 7200;
