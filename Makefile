@@ -61,6 +61,7 @@ chaos: all ## kills the agent KILLS (90) times at random moments; nothing may be
 bench: all ## measures memory, time per tick, reloads, delivery (tests/bench)
 	@tools/install-dependencies test
 	@tools/real-servers
+	@$(call cmake_build,build,otlp_send)
 	@tools/run-bench $(ARGS)
 
 format: ## writes the C files in the one format

@@ -312,6 +312,29 @@ sw_otlp_attributes sw_otlp_attributes_of(sw_otlp_text span) {
     return (sw_otlp_attributes){otlp_reader_of(span), 9};
 }
 
+static bool is_exception(sw_otlp_text bytes) {
+    static const char exception[] = "exception";
+    otlp_reader reader = otlp_reader_of(bytes);
+    otlp_field field;
+    sw_otlp_text name = {NULL, 0};
+    while (otlp_next_field(&reader, &field) > 0) {
+        name = field.number == 2 ? field.bytes : name;
+    }
+    return name.len == sizeof exception - 1 && memcmp(name.data, exception, name.len) == 0;
+}
+
+sw_otlp_attributes sw_otlp_exception_of(sw_otlp_text span) {
+    otlp_reader reader = otlp_reader_of(span);
+    otlp_field field;
+    sw_otlp_text last = {NULL, 0};
+    while (otlp_next_field(&reader, &field) > 0) {
+        if (field.number == 11 && is_exception(field.bytes)) {
+            last = field.bytes;
+        }
+    }
+    return (sw_otlp_attributes){otlp_reader_of(last), 3};
+}
+
 bool sw_otlp_next_attribute(sw_otlp_attributes *attributes, sw_otlp_attribute *out) {
     otlp_field field;
     while (otlp_next_field(&attributes->reader, &field) > 0) {

@@ -59,6 +59,9 @@ typedef struct sw_otlp_attributes {
     uint32_t field;
 } sw_otlp_attributes;
 sw_otlp_attributes sw_otlp_attributes_of(sw_otlp_text span);
+/* Those of its last event that is an exception (OpenTelemetry's semantic conventions); none when there is
+ * none. */
+sw_otlp_attributes sw_otlp_exception_of(sw_otlp_text span);
 bool sw_otlp_next_attribute(sw_otlp_attributes *attributes, sw_otlp_attribute *out);
 /* Appends a value as text; arrays and maps as JSON. */
 void sw_otlp_value_text(sw_otlp_text value, sw_buf *out);

@@ -1,159 +1,495 @@
-#include "sources/otlp/assembly_internal.h"
+#include "sources/otlp/assembly.h"
 
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <utlist.h>
 
+#include "sources/otlp/build.h"
+#include "sources/otlp/traces.h"
+
+#define LARGEST_CHUNK ((size_t)1 << 20)
+#define CHUNKS 64       /* in a full memory, about */
+#define SHOWN_SPAN 1200 /* about how many bytes a span takes that is shown */
+
+_Static_assert(sizeof(otlp_trace) <= 128, "a trace is two lines of cache");
+
 struct otlp_assembly {
-    otlp_trace *traces; /* uthash by id */
-    otlp_trace *order;  /* utlist */
-    otlp_trace *last;   /* that a span came for: most often the next is of the same; or NULL */
+    otlp_ring ring;
+    otlp_traces traces;
+    size_t max_bytes;
+    size_t kept_bytes; /* of what offends: copies of spans, what is shown, ids */
+    uint64_t dropped;
+
     sw_wants wants;
-    size_t bytes, max_bytes;
+    int64_t longer_than_ns; /* the same */
+    otlp_trace *fresh;      /* those that offend, as a list (utlist): not in a list before the last */
+    otlp_trace *judged;     /* were; the first to be so first */
+    otlp_shown *orphans;    /* listed, and their traces are gone */
     const sw_trace **list;
     size_t n_list, list_allocated;
+
+    /* The request at hand. */
+    otlp_batch *batch;
+    const char *request;
+    char *bytes;
+    int64_t mono_ns;
+    otlp_trace *last; /* that a span came for: most often the next is of the same; or NULL */
 };
+
+/* ---- life ---- */
+
+static void set_wants(otlp_assembly *assembly, const sw_wants *wants) {
+    double limit_ns = wants->min_duration_ms * SW_NS_PER_MS;
+    assembly->wants = *wants;
+    assembly->longer_than_ns =
+        wants->min_duration_ms < 0 || limit_ns >= (double)INT64_MAX ? INT64_MAX : (int64_t)floor(limit_ns);
+}
 
 otlp_assembly *otlp_assembly_new(size_t max_bytes) {
     otlp_assembly *assembly = xcalloc(1, sizeof *assembly);
+    size_t chunk = max_bytes / CHUNKS / 16 * 16;
     assembly->max_bytes = max_bytes;
+    otlp_ring_init(&assembly->ring, chunk < LARGEST_CHUNK ? chunk : LARGEST_CHUNK);
+    otlp_traces_init(&assembly->traces);
     /* Until it is known what offends, everything that may does. */
-    assembly->wants = (sw_wants){.min_duration_ms = 0, .errors = true};
+    set_wants(assembly, &(sw_wants){.min_duration_ms = 0, .errors = true});
     return assembly;
 }
 
-static void drop_built(otlp_trace *trace) {
-    if (trace->built) {
-        sw_trace_release(&trace->trace);
-        trace->built = false;
+static void free_shown(otlp_assembly *assembly, otlp_shown *shown) {
+    assembly->kept_bytes -= shown->bytes;
+    sw_trace_release(&shown->trace);
+    free(shown);
+}
+
+static void forget_shown(otlp_assembly *assembly, otlp_trace *trace) {
+    otlp_shown *shown = trace->shown;
+    trace->shown = NULL;
+    if (shown != NULL && shown->listed) {
+        LL_PREPEND(assembly->orphans, shown);
+    } else if (shown != NULL) {
+        free_shown(assembly, shown);
     }
 }
 
-static void drop_trace(otlp_assembly *assembly, otlp_trace *trace) {
-    assembly->bytes -= otlp_trace_clear(trace);
-    drop_built(trace);
-    assembly->bytes -= sizeof *trace;
+static void free_orphans(otlp_assembly *assembly) {
+    while (assembly->orphans != NULL) {
+        otlp_shown *shown = assembly->orphans;
+        assembly->orphans = shown->next;
+        free_shown(assembly, shown);
+    }
+}
+
+static size_t rescued_bytes(const otlp_kept_span *span) {
+    return sizeof *span + span->message_len + span->service_len;
+}
+
+static void forget_rescued(otlp_assembly *assembly, otlp_trace *trace) {
+    while (trace->rescued != NULL) {
+        otlp_kept_span *span = trace->rescued;
+        trace->rescued = span->older;
+        assembly->kept_bytes -= rescued_bytes(span);
+        if (trace->ids != NULL) {
+            otlp_ids_remove(trace->ids, span->id);
+        }
+        trace->n_spans--;
+        free(span);
+    }
+}
+
+/* It has no spans any more. */
+static void remove_trace(otlp_assembly *assembly, otlp_trace *trace) {
+    assembly->kept_bytes -= otlp_ids_bytes(trace->ids);
+    free(trace->ids);
     assembly->last = assembly->last == trace ? NULL : assembly->last;
-    HASH_DEL(assembly->traces, trace);
-    DL_DELETE(assembly->order, trace);
-    free(trace);
+    otlp_traces_remove(&assembly->traces, trace);
+}
+
+/* From now on it is as one that does not offend: nothing of it is kept but what the ring still has. The trace
+ * may be gone afterwards. */
+static void give_up(otlp_assembly *assembly, otlp_trace *trace) {
+    if (trace->judged) {
+        DL_DELETE(assembly->judged, trace);
+    } else {
+        DL_DELETE(assembly->fresh, trace);
+    }
+    trace->offends = trace->judged = trace->listed_once = false;
+    forget_shown(assembly, trace);
+    forget_rescued(assembly, trace);
+    if (trace->n_spans == 0) {
+        remove_trace(assembly, trace);
+    }
 }
 
 void otlp_assembly_free(otlp_assembly *assembly) {
-    while (assembly->order != NULL) {
-        drop_trace(assembly, assembly->order);
+    while (assembly->fresh != NULL) {
+        give_up(assembly, assembly->fresh);
     }
+    while (assembly->judged != NULL) {
+        give_up(assembly, assembly->judged);
+    }
+    for (uint32_t i = 1; i <= assembly->traces.n_numbered; i++) {
+        otlp_trace *trace = otlp_traces_at(&assembly->traces, i);
+        if (trace->n_spans > 0) {
+            free(trace->ids);
+        }
+    }
+    free_orphans(assembly);
+    otlp_ring_release(&assembly->ring);
+    otlp_traces_release(&assembly->traces);
     free(assembly->list);
     free(assembly);
 }
+
+/* ---- room ---- */
 
 static bool is_quiet(const otlp_trace *trace, int64_t mono_ns) {
     return mono_ns - trace->last_mono_ns >= OTLP_QUIET_S * SW_NS_PER_S ||
            mono_ns - trace->first_mono_ns >= OTLP_HELD_S * SW_NS_PER_S;
 }
 
-static bool fits(const otlp_assembly *assembly, size_t more) {
-    return more <= assembly->max_bytes && assembly->bytes <= assembly->max_bytes - more;
+static void rescue(otlp_assembly *assembly, otlp_trace *trace, const otlp_kept_span *span) {
+    otlp_kept_span *copy = xmalloc(rescued_bytes(span));
+    char *bytes = (char *)(copy + 1);
+    *copy = *span;
+    copy->service = bytes;
+    copy->message = bytes + span->service_len;
+    memcpy(bytes, span->service_len > 0 ? span->service : "", span->service_len);
+    memcpy(bytes + span->service_len, span->message, span->message_len);
+    LL_PREPEND2(trace->rescued, copy, older);
+    assembly->kept_bytes += rescued_bytes(copy);
 }
 
-bool otlp_assembly_make_room(otlp_assembly *assembly, size_t n, size_t bytes, int64_t mono_ns) {
-    size_t more = n * (sizeof(otlp_kept_span) + sizeof(otlp_trace)) + bytes;
-    for (int pass = 0; pass < 2; pass++) {
-        otlp_trace *trace = assembly->order, *next = NULL;
-        for (; trace != NULL && !fits(assembly, more) && is_quiet(trace, mono_ns); trace = next) {
-            next = trace->next;
-            if (!trace->listed && (!trace->offends || (pass == 1 && trace->offered))) {
-                drop_trace(assembly, trace);
-            }
+/* The ring is about to drop the span. */
+static void let_go(otlp_assembly *assembly, const otlp_kept_span *span, int64_t mono_ns) {
+    otlp_trace *trace = otlp_traces_at(&assembly->traces, span->trace);
+    if (trace->offends) {
+        rescue(assembly, trace, span);
+        return;
+    }
+    assembly->dropped += !is_quiet(trace, mono_ns);
+    if (trace->ids != NULL) {
+        otlp_ids_remove(trace->ids, span->id);
+    }
+    if (--trace->n_spans == 0) {
+        remove_trace(assembly, trace);
+    }
+}
+
+static void drop_oldest(otlp_assembly *assembly, int64_t mono_ns) {
+    otlp_batch *batch = NULL;
+    while ((batch = otlp_ring_next(assembly->ring.oldest, batch)) != NULL) {
+        for (size_t i = 0; i < batch->n_spans; i++) {
+            let_go(assembly, &batch->spans[i], mono_ns);
         }
     }
-    return fits(assembly, more);
+    otlp_ring_drop_oldest(&assembly->ring);
 }
 
-static bool offends(const sw_wants *wants, const otlp_trace *trace) {
-    double ms = (double)trace->longest_ns / SW_NS_PER_MS;
-    return (wants->errors && trace->error) || (wants->min_duration_ms >= 0 && ms > wants->min_duration_ms);
+static bool fits(const otlp_assembly *assembly, size_t more) {
+    size_t bytes = otlp_assembly_bytes(assembly);
+    return more <= assembly->max_bytes && bytes <= assembly->max_bytes - more;
 }
 
-static otlp_trace *find_trace(const otlp_assembly *assembly, sw_otlp_trace_id id) {
-    otlp_trace *trace = assembly->last;
-    if (trace == NULL || trace->id.low != id.low || trace->id.high != id.high) {
-        HASH_FIND(hh, assembly->traces, &id, sizeof id, trace);
-    }
-    return trace;
-}
-
-/* The trace with this id, as the one that was heard of last. */
-static otlp_trace *trace_of(otlp_assembly *assembly, otlp_trace *trace, sw_otlp_trace_id id,
-                            int64_t mono_ns) {
-    if (trace == NULL) {
-        trace = xcalloc(1, sizeof *trace);
-        trace->id = id;
-        trace->first_mono_ns = mono_ns;
-        assembly->bytes += sizeof *trace;
-        HASH_ADD(hh, assembly->traces, id, sizeof trace->id, trace);
-        DL_APPEND(assembly->order, trace);
-    } else if (trace->next != NULL) {
-        DL_DELETE(assembly->order, trace);
-        DL_APPEND(assembly->order, trace);
-    }
-    trace->last_mono_ns = mono_ns;
-    assembly->last = trace;
-    return trace;
-}
-
-static otlp_kept_span *copy_span(const sw_otlp_span *span) {
-    otlp_kept_span *kept = xmalloc(sizeof *kept + span->service.len + span->message.len);
-    *kept = (otlp_kept_span){
-        .id = span->id,
-        .parent_id = span->parent_id,
-        .start_ns = span->start_ns,
-        .end_ns = span->end_ns,
-        .error = span->status == 2,
-        .service_len = span->service.len,
-        .message_len = span->message.len,
-    };
-    memcpy(kept->bytes, span->service.len > 0 ? span->service.data : "", span->service.len);
-    memcpy(kept->bytes + kept->service_len, span->message.data, span->message.len);
-    return kept;
-}
-
-bool otlp_assembly_add(otlp_assembly *assembly, const sw_otlp_span *span, int64_t mono_ns) {
-    otlp_trace *trace = find_trace(assembly, span->trace_id);
-    if (trace != NULL && otlp_trace_find(trace, span->id) != NULL) {
+/* False when nothing is left that may go. */
+static bool free_some(otlp_assembly *assembly, int64_t mono_ns) {
+    bool much = assembly->kept_bytes > assembly->max_bytes / 2;
+    if (assembly->judged != NULL && (much || assembly->ring.oldest == NULL)) {
+        give_up(assembly, assembly->judged);
+    } else if (assembly->ring.oldest != NULL) {
+        drop_oldest(assembly, mono_ns);
+    } else if (assembly->ring.spare != NULL) {
+        otlp_ring_release(&assembly->ring);
+    } else {
         return false;
     }
-    otlp_kept_span *kept = copy_span(span);
-    trace = trace_of(assembly, trace, span->trace_id, mono_ns);
-    otlp_trace_add(trace, kept);
-    assembly->bytes += otlp_span_cost(kept);
-    trace->offends = offends(&assembly->wants, trace);
-    trace->offered = false;
-    trace->stale = true;
     return true;
 }
 
-void otlp_assembly_offer(otlp_assembly *assembly, const sw_wants *wants, int64_t mono_ns) {
-    assembly->wants = *wants;
+void otlp_assembly_forget(otlp_assembly *assembly, int64_t before_mono_ns) {
+    otlp_trace *lists[] = {assembly->judged, assembly->fresh};
+    while (assembly->ring.oldest != NULL && assembly->ring.oldest->newest_mono_ns < before_mono_ns) {
+        drop_oldest(assembly, INT64_MAX);
+    }
+    for (size_t i = 0; i < SW_ARRAY_LEN(lists); i++) {
+        otlp_trace *trace = lists[i], *next = NULL;
+        for (; trace != NULL; trace = next) {
+            next = trace->next;
+            if (trace->last_mono_ns < before_mono_ns) {
+                give_up(assembly, trace);
+            }
+        }
+    }
+}
+
+/* ---- taking spans ---- */
+
+static size_t need(const otlp_assembly *assembly, sw_otlp_text request, size_t n) {
+    return otlp_ring_need(&assembly->ring, n, request.len) + otlp_traces_need(&assembly->traces, n);
+}
+
+bool otlp_assembly_could_hold(const otlp_assembly *assembly, sw_otlp_text request, size_t n) {
+    otlp_ring ring;
+    otlp_traces traces;
+    otlp_ring_init(&ring, assembly->ring.chunk_size);
+    otlp_traces_init(&traces);
+    return otlp_ring_need(&ring, n, request.len) + otlp_traces_need(&traces, n) <= assembly->max_bytes;
+}
+
+bool otlp_assembly_begin(otlp_assembly *assembly, sw_otlp_text request, size_t n, int64_t mono_ns) {
+    while (!fits(assembly, need(assembly, request, n))) {
+        if (!free_some(assembly, mono_ns)) {
+            return false;
+        }
+    }
+    assembly->mono_ns = mono_ns;
+    assembly->request = request.data;
+    assembly->batch = otlp_ring_add(&assembly->ring, n, request, mono_ns, &assembly->bytes);
+    return true;
+}
+
+void otlp_assembly_end(otlp_assembly *assembly) {
+    if (assembly->batch->n_spans == 0) {
+        otlp_ring_undo(&assembly->ring, assembly->batch);
+    }
+    assembly->batch = NULL;
+}
+
+/* Its spans from the newest to the oldest: begin with NULL. */
+static const otlp_kept_span *next_span(const otlp_assembly *assembly, const otlp_trace *trace,
+                                       const otlp_kept_span *span, bool *in_ring) {
+    uint32_t chunk = span == NULL ? trace->newest_chunk : span->older_chunk;
+    const otlp_kept_span *older = span == NULL ? trace->newest : span->older;
+    if (span == NULL) {
+        *in_ring = true;
+    }
+    if (!*in_ring) {
+        return older;
+    }
+    if (older != NULL && otlp_ring_has(&assembly->ring, chunk)) {
+        return older;
+    }
+    *in_ring = false;
+    return trace->rescued;
+}
+
+static bool has_among(const otlp_assembly *assembly, const otlp_trace *trace, uint64_t id) {
+    bool in_ring = true;
+    const otlp_kept_span *span = NULL;
+    do {
+        span = next_span(assembly, trace, span, &in_ring);
+    } while (span != NULL && span->id != id);
+    return span != NULL;
+}
+
+/* Sixteen bits of the id that no sender counts up. */
+static uint16_t print_of(uint64_t id) {
+    return (uint16_t)(id * UINT64_C(0x9E3779B97F4A7C15) >> 48);
+}
+
+static bool has_span(const otlp_assembly *assembly, const otlp_trace *trace, uint64_t id) {
+    if (trace->ids != NULL) {
+        return otlp_ids_has(trace->ids, id);
+    }
+    uint16_t print = print_of(id);
+    for (unsigned i = 0; i < trace->n_prints; i++) {
+        if (trace->prints[i] == print) {
+            return has_among(assembly, trace, id);
+        }
+    }
+    return false;
+}
+
+static void remember_id(otlp_assembly *assembly, otlp_trace *trace, uint64_t id) {
+    if (trace->n_prints < OTLP_PRINTS) {
+        trace->prints[trace->n_prints++] = print_of(id);
+        return;
+    }
+    size_t before = otlp_ids_bytes(trace->ids);
+    if (trace->ids == NULL) {
+        bool in_ring = true;
+        const otlp_kept_span *span = NULL;
+        while ((span = next_span(assembly, trace, span, &in_ring)) != NULL) {
+            trace->ids = otlp_ids_add(trace->ids, span->id);
+        }
+    }
+    trace->ids = otlp_ids_add(trace->ids, id);
+    assembly->kept_bytes += otlp_ids_bytes(trace->ids) - before;
+}
+
+static bool offends(const otlp_assembly *assembly, const otlp_trace *trace) {
+    return trace->longest_ns > assembly->longer_than_ns || (trace->error && assembly->wants.errors);
+}
+
+/* It has a span more, or something else is wanted. */
+static void look_again(otlp_assembly *assembly, otlp_trace *trace) {
+    bool did = trace->offends;
+    if (!offends(assembly, trace)) {
+        if (did) {
+            give_up(assembly, trace);
+        }
+        return;
+    }
+    if (did && trace->judged) {
+        DL_DELETE(assembly->judged, trace);
+    }
+    if (!did || trace->judged) {
+        DL_APPEND(assembly->fresh, trace);
+    }
+    trace->offends = true;
+    trace->judged = trace->listed_once = false;
+}
+
+static otlp_trace *trace_of(otlp_assembly *assembly, sw_otlp_trace_id id) {
+    otlp_trace *last = assembly->last;
+    if (last != NULL && last->id.low == id.low && last->id.high == id.high) {
+        return last;
+    }
+    return otlp_traces_find(&assembly->traces, id);
+}
+
+/* A text of the request at hand, in its copy. */
+static const char *in_copy(const otlp_assembly *assembly, sw_otlp_text text) {
+    return text.len > 0 ? assembly->bytes + (text.data - assembly->request) : "";
+}
+
+static void keep_span(otlp_assembly *assembly, otlp_trace *trace, const sw_otlp_span *span) {
+    otlp_kept_span *kept = &assembly->batch->spans[assembly->batch->n_spans++];
+    *kept = (otlp_kept_span){
+        .id = span->id,
+        .older = trace->newest,
+        .older_chunk = trace->newest_chunk,
+        .message = in_copy(assembly, span->message),
+        .message_len = (uint32_t)span->message.len,
+        .service = in_copy(assembly, span->service),
+        .service_len = (uint32_t)span->service.len,
+        .trace = trace->number,
+    };
+    trace->newest = kept;
+    trace->newest_chunk = assembly->ring.newest->number;
+    trace->n_spans++;
+}
+
+bool otlp_assembly_add(otlp_assembly *assembly, const sw_otlp_span *span) {
+    otlp_trace *trace = trace_of(assembly, span->trace_id);
+    if (trace != NULL && has_span(assembly, trace, span->id)) {
+        return false;
+    }
+    if (trace == NULL) {
+        trace = otlp_traces_add(&assembly->traces, span->trace_id);
+        trace->first_mono_ns = assembly->mono_ns;
+    }
+    remember_id(assembly, trace, span->id);
+    keep_span(assembly, trace, span);
+    int64_t duration = otlp_duration_ns(span->start_ns, span->end_ns);
+    trace->longest_ns = duration > trace->longest_ns ? duration : trace->longest_ns;
+    trace->error |= span->status == 2;
+    trace->last_mono_ns = assembly->mono_ns;
+    assembly->last = trace;
+    look_again(assembly, trace);
+    return true;
+}
+
+/* ---- showing traces ---- */
+
+static void build(const otlp_assembly *assembly, const otlp_trace *trace, size_t max_spans, sw_trace *out) {
+    size_t most = trace->n_spans < OTLP_MAX_SPANS_READ ? trace->n_spans : OTLP_MAX_SPANS_READ, n = 0;
+    sw_otlp_span *spans = xcalloc(most, sizeof *spans);
+    bool in_ring = true;
+    const otlp_kept_span *kept = NULL;
+    while (n < most && (kept = next_span(assembly, trace, kept, &in_ring)) != NULL) {
+        sw_otlp_read_span((sw_otlp_text){kept->message, kept->message_len},
+                          &spans[n]); /* it was read before */
+        spans[n++].service = (sw_otlp_text){kept->service, kept->service_len};
+    }
+    assert(n == most);
+    otlp_build_trace(trace->id, spans, n, trace->n_spans, max_spans, out);
+    free(spans);
+}
+
+static void add_to_list(otlp_assembly *assembly, otlp_trace *trace) {
+    if (assembly->n_list == assembly->list_allocated) {
+        assembly->list_allocated = assembly->list_allocated == 0 ? 64 : assembly->list_allocated * 2;
+        assembly->list = xrealloc_array(assembly->list, assembly->list_allocated, sizeof *assembly->list);
+    }
+    assembly->list[assembly->n_list++] = &trace->shown->trace;
+    trace->shown->listed = true;
+}
+
+/* Nothing of the last list is lent any more, and what was in it has been judged. */
+static void end_list(otlp_assembly *assembly) {
     assembly->n_list = 0;
+    free_orphans(assembly);
+    otlp_trace *trace = NULL, *next = NULL;
+    DL_FOREACH(assembly->judged, trace) {
+        trace->shown->listed = false;
+    }
+    DL_FOREACH_SAFE(assembly->fresh, trace, next) {
+        if (trace->shown != NULL) {
+            trace->shown->listed = false;
+        }
+        if (trace->listed_once) {
+            DL_DELETE(assembly->fresh, trace);
+            trace->judged = true;
+            DL_APPEND(assembly->judged, trace);
+        }
+    }
+}
+
+static void want(otlp_assembly *assembly, const sw_wants *wants) {
+    if (wants->errors == assembly->wants.errors &&
+        wants->min_duration_ms == assembly->wants.min_duration_ms) {
+        return;
+    }
+    set_wants(assembly, wants);
+    uint32_t last = assembly->traces.n_numbered;
+    for (uint32_t i = 1; i <= last && assembly->traces.n > 0; i++) {
+        otlp_trace *trace = otlp_traces_at(&assembly->traces, i);
+        if (trace->n_spans > 0 && offends(assembly, trace) != trace->offends) {
+            look_again(assembly, trace);
+        }
+    }
+}
+
+/* False when there is no room for it. */
+static bool show(otlp_assembly *assembly, otlp_trace *trace, int64_t mono_ns) {
+    size_t n = trace->n_spans < OTLP_MAX_SPANS_OFFERED ? trace->n_spans : OTLP_MAX_SPANS_OFFERED;
+    forget_shown(assembly, trace); /* an older form */
+    while (!fits(assembly, n * SHOWN_SPAN)) {
+        if (!free_some(assembly, mono_ns)) {
+            return false;
+        }
+    }
+    trace->shown = xcalloc(1, sizeof *trace->shown);
+    build(assembly, trace, OTLP_MAX_SPANS_OFFERED, &trace->shown->trace);
+    trace->shown->bytes = sizeof *trace->shown + otlp_built_bytes(&trace->shown->trace);
+    assembly->kept_bytes += trace->shown->bytes;
+    return true;
+}
+
+size_t otlp_assembly_offer(otlp_assembly *assembly, const sw_wants *wants, int64_t mono_ns) {
+    size_t not_shown = 0;
+    end_list(assembly);
+    want(assembly, wants);
     otlp_trace *trace = NULL;
-    DL_FOREACH(assembly->order, trace) {
-        trace->offends = offends(wants, trace);
-        trace->listed = trace->offends && is_quiet(trace, mono_ns);
-        if (!trace->listed) {
+    DL_FOREACH(assembly->fresh, trace) {
+        if (!is_quiet(trace, mono_ns)) {
             continue;
         }
-        if (trace->stale || !trace->built) {
-            drop_built(trace);
-            otlp_trace_build(trace);
+        if (!show(assembly, trace, mono_ns)) {
+            not_shown++;
+            continue;
         }
-        trace->offered = true;
-        if (assembly->n_list == assembly->list_allocated) {
-            assembly->list_allocated = assembly->list_allocated == 0 ? 64 : assembly->list_allocated * 2;
-            assembly->list = xrealloc_array(assembly->list, assembly->list_allocated, sizeof *assembly->list);
-        }
-        assembly->list[assembly->n_list++] = &trace->trace;
+        trace->listed_once = true;
+        add_to_list(assembly, trace);
     }
+    DL_FOREACH(assembly->judged, trace) {
+        add_to_list(assembly, trace);
+    }
+    return not_shown;
 }
 
 const sw_trace *const *otlp_assembly_list(const otlp_assembly *assembly, size_t *n) {
@@ -161,20 +497,51 @@ const sw_trace *const *otlp_assembly_list(const otlp_assembly *assembly, size_t 
     return assembly->list;
 }
 
-void otlp_assembly_forget(otlp_assembly *assembly, int64_t before_mono_ns) {
-    otlp_trace *trace = assembly->order, *next = NULL;
-    for (; trace != NULL && trace->last_mono_ns < before_mono_ns; trace = next) {
-        next = trace->next;
-        if (!trace->listed) {
-            drop_trace(assembly, trace);
+/* ---- looking things up ---- */
+
+void otlp_assembly_each_trace(const otlp_assembly *assembly,
+                              bool (*each)(const otlp_trace_summary *trace, void *arg), void *arg) {
+    for (uint32_t i = 1; i <= assembly->traces.n_numbered; i++) {
+        const otlp_trace *trace = otlp_traces_at(&assembly->traces, i);
+        const otlp_trace_summary summary = {trace->id,      trace->last_mono_ns, trace->longest_ns,
+                                            trace->n_spans, trace->error,        trace->offends};
+        if (trace->n_spans > 0 && !each(&summary, arg)) {
+            return;
         }
     }
 }
 
+bool otlp_assembly_each_span(const otlp_assembly *assembly, sw_otlp_trace_id id,
+                             bool (*each)(const sw_otlp_span *span, void *arg), void *arg) {
+    const otlp_trace *trace = otlp_traces_find(&assembly->traces, id);
+    const otlp_kept_span *kept = NULL;
+    bool in_ring = true, more = trace != NULL;
+    while (more && (kept = next_span(assembly, trace, kept, &in_ring)) != NULL) {
+        sw_otlp_span span;
+        sw_otlp_read_span((sw_otlp_text){kept->message, kept->message_len}, &span);
+        span.service = (sw_otlp_text){kept->service, kept->service_len};
+        more = each(&span, arg);
+    }
+    return trace != NULL;
+}
+
+bool otlp_assembly_build(const otlp_assembly *assembly, sw_otlp_trace_id id, size_t max_spans,
+                         sw_trace *out) {
+    const otlp_trace *trace = otlp_traces_find(&assembly->traces, id);
+    if (trace != NULL) {
+        build(assembly, trace, max_spans, out);
+    }
+    return trace != NULL;
+}
+
 size_t otlp_assembly_bytes(const otlp_assembly *assembly) {
-    return assembly->bytes;
+    return assembly->ring.bytes + otlp_traces_bytes(&assembly->traces) + assembly->kept_bytes;
 }
 
 size_t otlp_assembly_traces(const otlp_assembly *assembly) {
-    return HASH_COUNT(assembly->traces);
+    return assembly->traces.n;
+}
+
+uint64_t otlp_assembly_dropped(const otlp_assembly *assembly) {
+    return assembly->dropped;
 }

@@ -22,13 +22,14 @@ typedef struct otlp_source {
     sw_otlp_spans spans; /* of the request at hand */
     int64_t origin_s, horizon_s;
     int64_t lost_before_s; /* what started before was received by a process that is gone; 0: nothing was */
-    uint64_t overflowed_seen, refused;
+    uint64_t overflowed_seen, dropped_seen, refused;
+    size_t not_shown; /* traces that offend, in the last poll */
 
     uv_timer_t *timer;
     void (*done)(const sw_poll_result *result, void *arg);
     void *done_arg;
 
-    sw_metric *m_spans, *m_memory, *m_traces, *m_series, *m_overflow;
+    sw_metric *m_spans, *m_memory, *m_traces, *m_series, *m_overflow, *m_dropped;
 } otlp_source;
 
 static otlp_source *self_of(const sw_source *source) {
@@ -80,24 +81,29 @@ sw_otlp_taken sw_otlp_source_take(sw_source *source, sw_otlp_text request, uint6
     if (sw_otlp_read(request, &self->spans, why) != 0) {
         return SW_OTLP_MALFORMED;
     }
-    int64_t mono_ns = sw_mono_ns(self->clock), now = now_s(self);
-    size_t bytes = 0;
-    for (size_t i = 0; i < self->spans.n; i++) {
-        bytes += self->spans.items[i].message.len + self->spans.items[i].service.len;
+    int64_t now = now_s(self);
+    size_t n = self->spans.n;
+    if (n == 0) {
+        return SW_OTLP_TAKEN;
     }
-    if (!otlp_assembly_make_room(self->assembly, self->spans.n, bytes, mono_ns)) {
+    if (!otlp_assembly_could_hold(self->assembly, request, n)) {
+        snprintf(why, SW_OTLP_WHY, "the request is larger than the memory for spans");
+        return SW_OTLP_MALFORMED;
+    }
+    if (!otlp_assembly_begin(self->assembly, request, n, sw_mono_ns(self->clock))) {
         self->refused++;
         snprintf(why, SW_OTLP_WHY, "no room for more spans now: try again later");
         return SW_OTLP_BUSY;
     }
     uint64_t results[N_RESULTS] = {0};
-    for (size_t i = 0; i < self->spans.n; i++) {
+    for (size_t i = 0; i < n; i++) {
         const sw_otlp_span *span = &self->spans.items[i];
-        enum result result = !has_ids(span)                                     ? INVALID
-                             : otlp_assembly_add(self->assembly, span, mono_ns) ? count_span(self, span, now)
-                                                                                : DUPLICATE;
+        enum result result = !has_ids(span)                            ? INVALID
+                             : otlp_assembly_add(self->assembly, span) ? count_span(self, span, now)
+                                                                       : DUPLICATE;
         results[result]++;
     }
+    otlp_assembly_end(self->assembly);
     for (size_t i = 0; i < N_RESULTS; i++) {
         if (results[i] > 0) {
             sw_metric_add(self->m_spans, (double)results[i], result_names[i]);
@@ -119,22 +125,27 @@ static void show(otlp_source *self) {
     sw_metric_set(self->m_series, (double)otlp_series_entries(self->series));
     sw_metric_add(self->m_overflow, (double)(overflowed - self->overflowed_seen));
     self->overflowed_seen = overflowed;
+    uint64_t dropped = otlp_assembly_dropped(self->assembly);
+    sw_metric_add(self->m_dropped, (double)(dropped - self->dropped_seen));
+    self->dropped_seen = dropped;
 }
 
 static void polled(uv_timer_t *timer) {
     otlp_source *self = timer->data;
-    char refused[SW_OTLP_WHY] = "";
+    char refused[SW_OTLP_WHY] = "", hidden[SW_OTLP_WHY] = "";
     if (self->refused > 0) {
         snprintf(refused, sizeof refused, "%llu requests were refused for want of room",
                  (unsigned long long)self->refused);
         self->refused = 0;
+    } else if (self->not_shown > 0) {
+        snprintf(hidden, sizeof hidden, "%zu traces wait until there is room to show them", self->not_shown);
     }
     const sw_poll_result result = {
         .reachable = true,
         .counts_ok = refused[0] == '\0',
-        .traces_ok = refused[0] == '\0',
+        .traces_ok = refused[0] == '\0' && hidden[0] == '\0',
         .counts_reason = refused,
-        .traces_reason = refused,
+        .traces_reason = refused[0] != '\0' ? refused : hidden,
         .horizon_s = self->horizon_s,
         .last_byte_mono_ns = sw_mono_ns(self->clock),
     };
@@ -149,7 +160,7 @@ static void op_poll(sw_source *source, const sw_wants *wants,
     int64_t horizon = align(self, now_s(self) - self->options.settle_s);
     /* A clock that was set back: nothing is judged twice, and it goes on when the time has come again. */
     self->horizon_s = horizon > self->horizon_s ? horizon : self->horizon_s;
-    otlp_assembly_offer(self->assembly, wants, sw_mono_ns(self->clock));
+    self->not_shown = otlp_assembly_offer(self->assembly, wants, sw_mono_ns(self->clock));
     show(self);
     uv_timer_start(self->timer, polled, 0, 0); /* nothing calls back from inside */
 }
@@ -185,6 +196,41 @@ static void op_build_window(const sw_source *source, int64_t from_s, int64_t to_
 
 static const sw_trace *const *op_traces(const sw_source *source, size_t *n) {
     return otlp_assembly_list(self_of(source)->assembly, n);
+}
+
+static bool read_id(const char *hex, sw_otlp_trace_id *id) {
+    char end = '\0';
+    unsigned long long high = 0, low = 0;
+    if (strlen(hex) != SW_TRACE_ID_LEN || sscanf(hex, "%16llx%16llx%c", &high, &low, &end) != 2) {
+        return false;
+    }
+    *id = (sw_otlp_trace_id){high, low};
+    return true;
+}
+
+/* What is in memory now, more of it than what was listed; or what was listed, when memory has lost it since.
+ */
+static void *op_fetch_trace(sw_source *source, const char *id, int64_t timeout_ms, sw_trace_done done,
+                            void *arg) {
+    const otlp_source *self = self_of(source);
+    sw_otlp_trace_id known;
+    sw_trace trace;
+    (void)timeout_ms;
+    if (read_id(id, &known) && otlp_assembly_build(self->assembly, known, OTLP_MAX_SPANS_FETCHED, &trace)) {
+        done(&trace, "", arg);
+        sw_trace_release(&trace);
+        return NULL;
+    }
+    size_t n = 0;
+    const sw_trace *const *list = otlp_assembly_list(self->assembly, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(list[i]->id, id) == 0) {
+            done(list[i], "", arg);
+            return NULL;
+        }
+    }
+    done(NULL, "the trace is not in memory any more", arg);
+    return NULL;
 }
 
 /* Older steps than asked for stay, so that the windows that are still revised keep all of theirs. */
@@ -242,6 +288,7 @@ static const sw_source_ops ops = {
     .build_window = op_build_window,
     .traces = op_traces,
     .forget = op_forget,
+    .fetch_trace = op_fetch_trace,
     .save = op_save,
     .restore = op_restore,
     .status_json = op_status_json,
@@ -261,6 +308,11 @@ static void register_metrics(otlp_source *self, sw_metrics *metrics) {
                                       "Services and operations in memory, in each step of time.", NULL);
     self->m_overflow = sw_metrics_counter(metrics, "spanwatch_otlp_series_overflow_total",
                                           "Spans counted as service and operation other.", NULL);
+    self->m_dropped = sw_metrics_counter(metrics, "spanwatch_otlp_dropped_total",
+                                         "Spans that had to make room for others before their trace was "
+                                         "quiet, so that it may be shown without "
+                                         "them.",
+                                         NULL);
 }
 
 sw_source *sw_otlp_source_new(uv_loop_t *loop, const sw_clock *clock, sw_metrics *metrics,

@@ -12,7 +12,7 @@
  *
  * Metrics: spanwatch_otlp_spans_total{result} (accepted, duplicate, invalid, late, future),
  * spanwatch_otlp_memory_bytes, spanwatch_otlp_traces, spanwatch_otlp_series,
- * spanwatch_otlp_series_overflow_total.
+ * spanwatch_otlp_series_overflow_total, spanwatch_otlp_dropped_total.
  */
 #ifndef SW_SOURCES_OTLP_OTLP_SOURCE_H
 #define SW_SOURCES_OTLP_OTLP_SOURCE_H

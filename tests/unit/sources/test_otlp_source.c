@@ -74,6 +74,8 @@ struct span {
     int64_t duration_ms;
     const char *error; /* NULL: none */
     const char *trace_state;
+    const char *exceptions[2]; /* types of events, in their order */
+    const char *own_exception; /* attribute exception.type of the span itself */
 };
 
 static void put_id(sw_buf *out, uint32_t field, uint64_t high, uint64_t low, size_t len) {
@@ -83,6 +85,30 @@ static void put_id(sw_buf *out, uint32_t field, uint64_t high, uint64_t low, siz
         bytes[8 + i] = (unsigned char)(low >> (56 - 8 * i));
     }
     otlp_put_bytes(out, field, bytes + 16 - len, len);
+}
+
+static void put_attribute(sw_buf *out, uint32_t field, const char *key, const char *text) {
+    sw_buf value, attribute;
+    sw_buf_init(&value, 1000);
+    sw_buf_init(&attribute, 1000);
+    otlp_put_bytes(&value, 1, text, strlen(text));
+    otlp_put_bytes(&attribute, 1, key, strlen(key));
+    otlp_put_bytes(&attribute, 2, value.data, value.len);
+    otlp_put_bytes(out, field, attribute.data, attribute.len);
+    sw_buf_release(&value);
+    sw_buf_release(&attribute);
+}
+
+static void put_exception(sw_buf *out, const char *type) {
+    sw_buf event;
+    sw_buf_init(&event, 10000);
+    otlp_put_fixed64(&event, 1, 1);
+    otlp_put_bytes(&event, 2, "exception", 9);
+    put_attribute(&event, 3, "exception.type", type);
+    put_attribute(&event, 3, "exception.message", "no more");
+    put_attribute(&event, 3, "thread.id", "7");
+    otlp_put_bytes(out, 11, event.data, event.len);
+    sw_buf_release(&event);
 }
 
 /* The fields of opentelemetry/proto/trace/v1/trace.proto. */
@@ -115,6 +141,12 @@ static sw_otlp_taken deliver(struct fixture *f, const struct span *spans, size_t
         otlp_put_varint(span, 6, s->parent == 0 ? 2 : 1);
         otlp_put_fixed64(span, 7, (uint64_t)s->start_s * SW_NS_PER_S);
         otlp_put_fixed64(span, 8, (uint64_t)(s->start_s * SW_NS_PER_S + s->duration_ms * SW_NS_PER_MS));
+        if (s->own_exception != NULL) {
+            put_attribute(span, 9, "exception.type", s->own_exception);
+        }
+        for (size_t k = 0; k < SW_ARRAY_LEN(s->exceptions) && s->exceptions[k] != NULL; k++) {
+            put_exception(span, s->exceptions[k]);
+        }
         if (s->error != NULL) {
             otlp_put_bytes(status, 2, s->error, strlen(s->error));
             otlp_put_varint(status, 3, 2);
@@ -161,6 +193,19 @@ static double spans_metric(const struct fixture *f, const char *result) {
     sw_buf_init(&out, 1 << 20);
     sw_metrics_render(f->metrics, &out);
     sw_buf_append_char(&out, 0);
+    const char *at = strstr(out.data, line);
+    double value = at != NULL ? strtod(at + strlen(line), NULL) : -1;
+    sw_buf_release(&out);
+    return value;
+}
+
+static double counter(const struct fixture *f, const char *name) {
+    sw_buf out;
+    sw_buf_init(&out, 1 << 20);
+    sw_metrics_render(f->metrics, &out);
+    sw_buf_append_char(&out, 0);
+    char line[100];
+    snprintf(line, sizeof line, "\n%s", name);
     const char *at = strstr(out.data, line);
     double value = at != NULL ? strtod(at + strlen(line), NULL) : -1;
     sw_buf_release(&out);
@@ -330,37 +375,111 @@ static void after_a_restart_windows_that_began_before_are_not_complete(void **st
     close_all(&f);
 }
 
-/* Memory: first what offends nobody goes, then what was judged; the rest stays and more is refused. */
+static const char *attribute(const sw_span *span, const char *key) {
+    const char *value = NULL;
+    for (size_t i = 0; i < span->n_attributes; i++) {
+        if (strcmp(span->attributes[i].key, key) == 0) {
+            assert_null(value); /* once */
+            value = span->attributes[i].value;
+        }
+    }
+    return value;
+}
+
+static void the_last_exception_of_a_span_gives_it_attributes(void **state) {
+    (void)state;
+    struct fixture f;
+    open_with(&f, 1 << 20);
+    deliver_one(&f, (struct span){
+                        .trace = 1, .id = 1, .start_s = NOW_S, .error = "", .exceptions = {"First", "Last"}});
+    deliver_one(&f, (struct span){.trace = 1,
+                                  .id = 2,
+                                  .parent = 1,
+                                  .start_s = NOW_S,
+                                  .exceptions = {"Event"},
+                                  .own_exception = "Own"});
+    advance(&f, 5);
+    assert_int_equal(poll_now(&f), 1);
+    size_t n = 0;
+    const sw_trace *trace = f.source->ops->traces(f.source, &n)[0];
+    assert_string_equal(attribute(&trace->spans[0], "exception.type"), "Last");
+    assert_string_equal(attribute(&trace->spans[0], "exception.message"), "no more");
+    assert_null(attribute(&trace->spans[0], "thread.id"));
+    assert_string_equal(attribute(&trace->spans[1], "exception.type"), "Own");
+    assert_string_equal(attribute(&trace->spans[1], "exception.message"), "no more");
+    close_all(&f);
+}
+
+struct fetched {
+    size_t n_spans;
+    char message[100];
+};
+
+static void on_fetched(const sw_trace *trace, const char *message, void *arg) {
+    struct fetched *fetched = arg;
+    fetched->n_spans = trace != NULL ? trace->n_spans : 0;
+    snprintf(fetched->message, sizeof fetched->message, "%s", message);
+}
+
+static void a_trace_is_fetched_with_more_spans_than_are_listed(void **state) {
+    (void)state;
+    struct fixture f;
+    struct fetched fetched;
+    const struct {
+        const char *id;
+        size_t n_spans;
+    } cases[] = {{"00000000000000000000000000000007", 1000},
+                 {"00000000000000000000000000000008", 0},
+                 {"7", 0},
+                 {"0000000000000000000000000000000x", 0}};
+    open_with(&f, 8 << 20);
+    for (uint64_t i = 1; i <= 1000; i++) {
+        deliver_one(
+            &f, (struct span){.trace = 7, .id = i, .parent = i - 1, .start_s = NOW_S, .duration_ms = 2000});
+    }
+    for (size_t i = 0; i < SW_ARRAY_LEN(cases); i++) {
+        assert_null(f.source->ops->fetch_trace(f.source, cases[i].id, 100, on_fetched, &fetched));
+        assert_int_equal(fetched.n_spans, cases[i].n_spans);
+        assert_int_equal(fetched.message[0] == '\0', cases[i].n_spans > 0);
+    }
+    close_all(&f);
+}
+
+/* Memory: what offends nobody goes first, before it is quiet when it must; what offends and was not judged
+ * stays, and more is refused. */
 static void without_room_nothing_is_lost_that_was_not_judged(void **state) {
     (void)state;
     struct fixture f;
-    open_with(&f, 64 << 10);
+    open_with(&f, 1 << 20);
     uint64_t rejected = 0, sent = 0;
     struct span span = {.start_s = NOW_S, .duration_ms = 1, .id = 1};
     poll_now(&f);
-    for (sent = 1; sent < 10000; sent++) {
-        span.trace = sent;
+    for (uint64_t i = 1; i < 20000; i++) {
+        span.trace = i;
+        assert_int_equal(deliver(&f, &span, 1, &rejected), SW_OTLP_TAKEN);
+    }
+    poll_now(&f);
+    assert_true(counter(&f, "spanwatch_otlp_dropped_total ") > 1000);
+    span.duration_ms = 2000;
+    for (sent = 0; sent < 10000; sent++) {
+        span.trace = 100000 + sent;
         if (deliver(&f, &span, 1, &rejected) == SW_OTLP_BUSY) {
             break;
         }
     }
-    assert_true(sent > 20 && sent < 1000);
-    advance(&f, 5); /* now they are quiet, and make room */
-    span.duration_ms = 2000;
-    for (uint64_t i = 1; i < sent; i++) {
-        span.trace = 100000 + i;
-        assert_int_equal(deliver(&f, &span, 1, &rejected), SW_OTLP_TAKEN);
-    }
-    span.trace++;
+    assert_true(sent > 1000 && sent < 10000);
     advance(&f, 5);
     assert_int_equal(deliver(&f, &span, 1, &rejected), SW_OTLP_BUSY); /* not judged yet */
-    assert_int_equal(poll_now(&f), sent - 1);
+    size_t shown = poll_now(&f);
     assert_false(f.result.traces_ok);
     assert_string_equal(f.reason, "2 requests were refused for want of room");
-    assert_int_equal(deliver(&f, &span, 1, &rejected), SW_OTLP_BUSY); /* being judged */
-    f.source->ops->forget(f.source, NOW_S);
-    advance(&f, 301);
-    assert_int_equal(poll_now(&f), sent - 1);
+    size_t all = 0;
+    for (int i = 0; i < 20 && shown > 0; i++) { /* as many at once as there is room for; each for two polls */
+        all = shown > all ? shown : all;
+        shown = poll_now(&f);
+    }
+    assert_true(all > 100);
+    assert_true(counter(&f, "spanwatch_otlp_memory_bytes ") <= 1 << 20);
     close_all(&f);
 }
 
@@ -377,6 +496,8 @@ int main(void) {
         cmocka_unit_test(spans_without_ids_are_rejected_and_the_others_taken),
         cmocka_unit_test(after_a_restart_windows_that_began_before_are_not_complete),
         cmocka_unit_test(without_room_nothing_is_lost_that_was_not_judged),
+        cmocka_unit_test(the_last_exception_of_a_span_gives_it_attributes),
+        cmocka_unit_test(a_trace_is_fetched_with_more_spans_than_are_listed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

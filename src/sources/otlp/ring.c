@@ -1,0 +1,98 @@
+#include "sources/otlp/ring.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGN 16
+
+void otlp_ring_init(otlp_ring *ring, size_t chunk_size) {
+    *ring = (otlp_ring){.chunk_size = chunk_size, .next_number = 1};
+}
+
+void otlp_ring_release(otlp_ring *ring) {
+    while (ring->oldest != NULL) {
+        otlp_ring_drop_oldest(ring);
+    }
+    free(ring->spare);
+    ring->spare = NULL;
+    ring->bytes = 0;
+}
+
+static size_t size_of(size_t n_spans, size_t len) {
+    size_t size = sizeof(otlp_batch) + n_spans * sizeof(otlp_kept_span) + len;
+    return (size + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static bool fits(const otlp_ring *ring, size_t size) {
+    return ring->newest != NULL && size <= ring->newest->size - ring->newest->used;
+}
+
+size_t otlp_ring_need(const otlp_ring *ring, size_t n_spans, size_t len) {
+    size_t size = size_of(n_spans, len);
+    if (fits(ring, size) || (ring->spare != NULL && size <= ring->chunk_size)) {
+        return 0;
+    }
+    return sizeof(otlp_chunk) + (size < ring->chunk_size ? ring->chunk_size : size);
+}
+
+/* A request that is larger than a chunk has one of its own. */
+static void add_chunk(otlp_ring *ring, size_t size) {
+    otlp_chunk *chunk = NULL;
+    if (ring->spare != NULL && size <= ring->chunk_size) {
+        chunk = ring->spare;
+        ring->spare = NULL;
+    } else {
+        size = size < ring->chunk_size ? ring->chunk_size : size;
+        chunk = xmalloc(sizeof *chunk + size);
+        chunk->size = size;
+        ring->bytes += sizeof *chunk + size;
+    }
+    chunk->next = NULL;
+    chunk->used = 0;
+    chunk->number = ring->next_number++;
+    if (ring->newest != NULL) {
+        ring->newest->next = chunk;
+    } else {
+        ring->oldest = chunk;
+    }
+    ring->newest = chunk;
+}
+
+otlp_batch *otlp_ring_add(otlp_ring *ring, size_t n_spans, sw_otlp_text request, int64_t mono_ns,
+                          char **bytes) {
+    size_t size = size_of(n_spans, request.len);
+    if (!fits(ring, size)) {
+        add_chunk(ring, size);
+    }
+    otlp_chunk *chunk = ring->newest;
+    otlp_batch *batch = (otlp_batch *)(void *)(chunk->bytes + chunk->used);
+    chunk->used += size;
+    chunk->newest_mono_ns = mono_ns;
+    *batch = (otlp_batch){.size = size};
+    *bytes = (char *)(batch->spans + n_spans);
+    if (request.len > 0) {
+        memcpy(*bytes, request.data, request.len);
+    }
+    return batch;
+}
+
+void otlp_ring_undo(otlp_ring *ring, const otlp_batch *batch) {
+    ring->newest->used -= batch->size;
+}
+
+otlp_batch *otlp_ring_next(otlp_chunk *chunk, otlp_batch *batch) {
+    char *at = batch == NULL ? chunk->bytes : (char *)batch + batch->size;
+    return at < chunk->bytes + chunk->used ? (otlp_batch *)(void *)at : NULL;
+}
+
+void otlp_ring_drop_oldest(otlp_ring *ring) {
+    otlp_chunk *chunk = ring->oldest;
+    ring->oldest = chunk->next;
+    ring->newest = ring->oldest == NULL ? NULL : ring->newest;
+    if (ring->spare == NULL && chunk->size == ring->chunk_size) {
+        ring->spare = chunk;
+    } else {
+        ring->bytes -= sizeof *chunk + chunk->size;
+        free(chunk);
+    }
+}
