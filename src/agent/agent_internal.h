@@ -5,6 +5,7 @@
 #include <uv.h>
 
 #include "agent/agent.h"
+#include "agent/evaluations.h"
 #include "alerts/alerts.h"
 #include "alerts/silences.h"
 #include "base/clock.h"
@@ -88,6 +89,8 @@ struct sw_agent {
     /* Takes the findings instead of the alerts (once.c); NULL when running. */
     void (*found)(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n, bool known);
 
+    sw_evaluations *evaluations; /* the last ones; NULL: none are kept */
+    sw_evaluation *evaluation;   /* whose findings are being applied; NULL otherwise */
     const sw_culprits *culprits; /* of the findings that are being applied; NULL otherwise */
     sw_progress *progress;       /* uthash by detector name (judge.c) */
 
@@ -170,10 +173,10 @@ void sw_alerting_apply(sw_agent *agent, const char *detector, const sw_finding *
 sw_alerts_round *sw_alerting_round(sw_agent *agent, const char *detector, const sw_finding *findings,
                                    size_t n, bool known);
 
-/* applying.c: steps through a round, some of it in each pass of the loop, and frees it. `done` from the loop,
- * unless cancelled. */
+/* applying.c: steps through a round, some of it in each pass of the loop, and frees it. `record` (may be
+ * NULL) hears what becomes of alerts. `done` from the loop, unless cancelled. */
 sw_applying *sw_applying_start(sw_agent *agent, sw_alerts_round *round, const sw_culprits *culprits,
-                               void (*done)(void *arg), void *arg);
+                               sw_evaluation *record, void (*done)(void *arg), void *arg);
 void sw_applying_cancel(sw_applying *applying); /* NULL is fine */
 void sw_applying_open(sw_agent *agent);
 void sw_applying_close(sw_agent *agent);

@@ -18,6 +18,7 @@ static void count(sw_agent *agent, const char *type, double n) {
 
 void sw_alerting_notify(const sw_alert *alert, sw_notice notice, void *arg) {
     sw_agent *agent = arg;
+    sw_evaluation_told(agent->evaluation, alert, notice);
     sw_payload_options options = {.trace_url = agent->config->trace_url_template};
     sw_buf body;
     sw_buf_init(&body, PAYLOAD_MAX);
@@ -46,6 +47,9 @@ static bool withheld(const sw_alert *alert, sw_notice notice, bool again, void *
         count(agent, alert->type, 1);
     }
     const char *reason = sw_silencing_reason(agent, alert);
+    if (reason != NULL) {
+        sw_evaluation_withheld(agent->evaluation, alert, notice, reason);
+    }
     if (reason != NULL && !again) {
         sw_metric_add(agent->m.suppressed, 1, reason);
     }
@@ -54,6 +58,7 @@ static bool withheld(const sw_alert *alert, sw_notice notice, bool again, void *
 
 static void changed(const sw_alert *alert, void *arg) {
     sw_agent *agent = arg;
+    sw_evaluation_changed(agent->evaluation, alert);
     sw_buf json;
     sw_buf_init(&json, PAYLOAD_MAX);
     if (sw_alert_to_json(alert, &json) == 0) {
@@ -63,6 +68,7 @@ static void changed(const sw_alert *alert, void *arg) {
 }
 
 static void removed(const char *fingerprint, void *arg) {
+    sw_evaluation_removed(((sw_agent *)arg)->evaluation, fingerprint);
     sw_batch_delete_alert(sw_commit_batch(arg), fingerprint);
 }
 
@@ -106,7 +112,15 @@ sw_alerts_round *sw_alerting_round(sw_agent *agent, const char *detector, const 
 
 void sw_alerting_tell_withheld(sw_agent *agent) {
     sw_alerts_sink sink = sink_of(agent);
-    sw_alerts_tell_withheld(agent->alerts, sw_wall_ns(agent->clock), &sink);
+    int64_t now = sw_wall_ns(agent->clock);
+    agent->evaluation = sw_evaluation_begin(SW_AGENT_SELF, now);
+    sw_alerts_tell_withheld(agent->alerts, now, &sink);
+    if (sw_evaluation_is_eventful(agent->evaluation)) {
+        sw_evaluations_keep(agent->evaluations, agent->evaluation);
+    } else {
+        sw_evaluation_free(agent->evaluation);
+    }
+    agent->evaluation = NULL;
 }
 
 static void restore_alert(const char *fingerprint, const char *json, size_t len, void *arg) {

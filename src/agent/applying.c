@@ -15,6 +15,7 @@ struct sw_applying {
     sw_agent *agent;
     sw_alerts_round *round;
     const sw_culprits *culprits;
+    sw_evaluation *record;
     void (*done)(void *arg);
     void *arg;
     sw_applying *prev, *next;
@@ -38,12 +39,14 @@ static bool work(sw_applying *applying, int64_t until_mono_ns) {
     sw_agent *agent = applying->agent;
     bool more = true;
     agent->culprits = applying->culprits;
+    agent->evaluation = applying->record;
     do {
         for (int i = 0; more && i < STEPS; i++) {
             more = sw_alerts_round_step(applying->round);
         }
     } while (more && sw_mono_ns(agent->clock) < until_mono_ns);
     agent->culprits = NULL;
+    agent->evaluation = NULL;
     return !more;
 }
 
@@ -62,9 +65,9 @@ static void on_pass(uv_idle_t *idle) {
 }
 
 sw_applying *sw_applying_start(sw_agent *agent, sw_alerts_round *round, const sw_culprits *culprits,
-                               void (*done)(void *arg), void *arg) {
+                               sw_evaluation *record, void (*done)(void *arg), void *arg) {
     sw_applying *applying = xmalloc(sizeof *applying);
-    *applying = (sw_applying){agent, round, culprits, done, arg, NULL, NULL};
+    *applying = (sw_applying){agent, round, culprits, record, done, arg, NULL, NULL};
     DL_APPEND(agent->applying, applying);
     uv_idle_start(&agent->apply_idle, on_pass);
     return applying;

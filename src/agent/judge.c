@@ -79,6 +79,7 @@ struct sw_progress {
     void *state;
     size_t state_len;
     int64_t state_version;
+    sw_evaluation *record; /* for those who ask later; may be NULL */
 
     UT_hash_handle hh;
 };
@@ -120,6 +121,8 @@ static void forget_traces(sw_progress *progress, int64_t before_ns) {
 static void clear_evaluation(sw_progress *progress) {
     sw_applying_cancel(progress->applying);
     progress->applying = NULL;
+    sw_evaluation_free(progress->record);
+    progress->record = NULL;
     sw_culprits_free(progress->culprits);
     progress->culprits = NULL;
     sw_findings_free(progress->findings, progress->n_findings);
@@ -325,6 +328,7 @@ static bool offer(const sw_trace *trace, void *arg) {
     struct offered *entry = &progress->offered[progress->n_offered++];
     snprintf(entry->id, sizeof entry->id, "%s", trace->id);
     entry->digest = trace->digest;
+    sw_evaluation_trace(progress->record, trace);
     return true;
 }
 
@@ -366,6 +370,7 @@ static void call_next(sw_progress *progress, sw_detector *detector) {
         window.n_traces = n;
     }
     int64_t to_s = step->to_s;
+    sw_evaluation_window(progress->record, &window);
     sw_detector_check(detector, &window, sw_wall_ns(agent->clock), offer, progress, call_done, progress);
     bool saw = window.n_series > 0 || progress->n_offered > 0;
     if (progress->seen_until_s == 0 || (saw && to_s > progress->seen_until_s)) {
@@ -448,6 +453,8 @@ static void applied(void *arg) {
         sw_batch_put_judged(sw_commit_batch(agent), progress->name, progress->taken[i].id,
                             progress->taken[i].digest, now);
     }
+    sw_evaluations_keep(agent->evaluations, progress->record);
+    progress->record = NULL;
     if (progress->has_state) {
         sw_commit_detector(agent, progress->name, progress->judged_until_s, progress->state,
                            progress->state_len, progress->state_version);
@@ -459,6 +466,8 @@ static void applied(void *arg) {
 static void apply(void *arg) {
     sw_progress *progress = arg;
     sw_agent *agent = progress->agent;
+    sw_evaluation_findings(progress->record, agent->alerts, progress->findings, progress->n_findings,
+                           progress->known);
     if (agent->found != NULL) {
         agent->found(agent, progress->name, progress->findings, progress->n_findings, progress->known);
         applied(progress);
@@ -466,7 +475,8 @@ static void apply(void *arg) {
     }
     sw_alerts_round *round =
         sw_alerting_round(agent, progress->name, progress->findings, progress->n_findings, progress->known);
-    progress->applying = sw_applying_start(agent, round, progress->culprits, applied, progress);
+    progress->applying =
+        sw_applying_start(agent, round, progress->culprits, progress->record, applied, progress);
 }
 
 /* Nothing of the evaluation is committed before its findings are applied: what a crash cuts off is judged
@@ -496,6 +506,7 @@ static void failed(sw_progress *progress, const struct step *step) {
 static void call_done(sw_detector *detector, sw_check_result *result, void *arg) {
     sw_progress *progress = arg;
     const struct step step = progress->steps[progress->next_step];
+    sw_evaluation_result(progress->record, result);
     if (result->status == SW_CHECK_FAILED) {
         failed(progress, &step);
         return;
@@ -550,6 +561,8 @@ static void evaluate(sw_agent *agent, sw_detector *detector, const sw_poll_resul
     progress->traces_ok = poll->traces_ok;
     progress->reason = why_incomplete(poll);
     progress->busy = true;
+    progress->record =
+        agent->evaluations != NULL ? sw_evaluation_begin(progress->name, sw_wall_ns(agent->clock)) : NULL;
     agent->evaluating++;
     call_next(progress, detector);
 }

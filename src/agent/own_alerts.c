@@ -27,16 +27,37 @@ static void note_if_gone(const sw_alert *alert, void *arg) {
     gone->names[gone->n++] = xstrdup(alert->detector);
 }
 
+static void begin_record(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n,
+                         bool known) {
+    agent->evaluation = sw_evaluation_begin(detector, sw_wall_ns(agent->clock));
+    sw_evaluation_findings(agent->evaluation, agent->alerts, findings, n, known);
+}
+
+/* Most often there is nothing to remember. */
+static void end_record(sw_agent *agent) {
+    if (sw_evaluation_is_empty(agent->evaluation)) {
+        sw_evaluation_free(agent->evaluation);
+    } else {
+        sw_evaluations_keep(agent->evaluations, agent->evaluation);
+    }
+    agent->evaluation = NULL;
+}
+
 void sw_own_alerts(sw_agent *agent) {
     size_t n = 0;
     sw_finding *findings = sw_blindness(agent, &n);
-    sw_alerting_apply(agent, SW_AGENT_SELF, findings, n, sw_blindness_known(agent));
+    bool known = sw_blindness_known(agent);
+    begin_record(agent, SW_AGENT_SELF, findings, n, known);
+    sw_alerting_apply(agent, SW_AGENT_SELF, findings, n, known);
+    end_record(agent);
     sw_findings_free(findings, n);
 
     struct gone gone = {.agent = agent};
     sw_alerts_each(agent->alerts, note_if_gone, &gone);
     for (size_t i = 0; i < gone.n; i++) {
+        begin_record(agent, gone.names[i], NULL, 0, true);
         sw_alerting_apply(agent, gone.names[i], NULL, 0, true);
+        end_record(agent);
         free(gone.names[i]);
     }
     free(gone.names);

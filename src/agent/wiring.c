@@ -256,6 +256,7 @@ int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths
     agent->api_secrets = sw_secrets_new();
     open_source(agent);
     open_alerts(agent);
+    agent->evaluations = sw_evaluations_new(SW_EVALUATIONS_BYTES);
     sw_silencing_open(agent);
     open_outbox(agent);
     open_detectors(agent);
@@ -294,6 +295,7 @@ void sw_agent_close(sw_agent *agent) {
     sw_secrets_free(agent->api_secrets);
     uv_run(&agent->loop, UV_RUN_DEFAULT); /* what was closed calls back */
     sw_judge_free(agent);
+    sw_evaluations_free(agent->evaluations);
     sw_store_close(agent->store);
     uv_run(&agent->loop, UV_RUN_DEFAULT);
     sw_metrics_free(agent->metrics);

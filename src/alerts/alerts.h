@@ -168,6 +168,15 @@ size_t sw_alerts_count(const sw_alerts *alerts);
 void sw_alerts_each(const sw_alerts *alerts, void (*each)(const sw_alert *alert, void *arg), void *arg);
 /* NULL when absent. Valid until the next call that takes the alerts. */
 const sw_alert *sw_alerts_find(const sw_alerts *alerts, const char *fingerprint);
+/* The fingerprint of the `i`th alert that the finding is about: one, or with trace_id in group_by one for
+ * each of its traces. False when there is no such. */
+bool sw_alerts_fingerprint(const sw_alerts *alerts, const sw_finding *finding, size_t i,
+                           char out[SW_FINGERPRINT_LEN + 1]);
+/* How many of its traces have not been reported under its type yet. */
+size_t sw_alerts_new_traces(const sw_alerts *alerts, const sw_finding *finding);
+/* Under which types the trace was reported, and when. */
+void sw_alerts_reported(const sw_alerts *alerts, const char *trace_id,
+                        void (*each)(const char *type, int64_t at_ns, void *arg), void *arg);
 uint64_t sw_alerts_refused(const sw_alerts *alerts); /* over max_alerts */
 
 void sw_alert_release(sw_alert *alert);

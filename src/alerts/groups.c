@@ -88,15 +88,31 @@ static void write_identity(const sw_finding *finding, const struct identity *ide
 
 /* ---- groups ---- */
 
+static void digest_identity(const sw_buf *text, char out[SW_FINGERPRINT_LEN + 1]) {
+    char digest[65];
+    sw_sha256_hex(text->data, text->len, digest);
+    memcpy(out, digest, SW_FINGERPRINT_LEN);
+    out[SW_FINGERPRINT_LEN] = '\0';
+}
+
+void sw_group_fingerprint(const sw_finding *finding, const char *trace_id, const char *const *group_by,
+                          char out[SW_FINGERPRINT_LEN + 1]) {
+    struct identity identity;
+    sw_buf text;
+    sw_buf_init(&text, SIZE_MAX / 4); /* a finding's texts have caps */
+    collect_labels(&identity, finding, trace_id, group_by);
+    write_identity(finding, &identity, &text);
+    digest_identity(&text, out);
+    sw_buf_release(&text);
+}
+
 static sw_group *add_group(sw_groups *groups, const struct identity *identity, const sw_buf *text) {
     size_t labels_size = identity->n * sizeof identity->labels[0];
     sw_group *group = xcalloc(1, sizeof *group + labels_size + text->len);
     group->labels = (sw_label *)(group + 1);
     memcpy(group->labels, identity->labels, labels_size);
     group->n_labels = identity->n;
-    char digest[65];
-    sw_sha256_hex(text->data, text->len, digest);
-    memcpy(group->fingerprint, digest, SW_FINGERPRINT_LEN);
+    digest_identity(text, group->fingerprint);
     group->number = strtoull(group->fingerprint, NULL, 16);
     char *key = (char *)(group->labels + identity->n);
     memcpy(key, text->data, text->len);

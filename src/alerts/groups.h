@@ -35,6 +35,9 @@ typedef struct sw_groups {
     size_t n_fresh, fresh_allocated;
 } sw_groups;
 
+/* Of the alert that the finding is about; as for sw_groups_of(). */
+void sw_group_fingerprint(const sw_finding *finding, const char *trace_id, const char *const *group_by,
+                          char out[SW_FINGERPRINT_LEN + 1]);
 /* The group of the finding, made when it is new. `trace_id` is NULL unless it is part of the identity. */
 sw_group *sw_groups_of(sw_groups *groups, const sw_finding *finding, const char *trace_id,
                        const char *const *group_by);

@@ -148,6 +148,18 @@ bool sw_reported_add(sw_reported *reported, const char *type, const char *trace_
     return true;
 }
 
+void sw_reported_each_type(const sw_reported *reported, const char *trace_id,
+                           void (*each)(const char *type, int64_t at_ns, void *arg), void *arg) {
+    struct id id = parse_id(trace_id);
+    const sw_reported_type *type, *next;
+    HASH_ITER(hh, reported->types, type, next) {
+        uint32_t slot = reported->slots[find(reported, type, id)];
+        if (slot != 0) {
+            each(type->name, reported->ring[slot - 1].at_ns, arg);
+        }
+    }
+}
+
 /* Empties a slot and moves back those that were displaced by it. */
 static void clear_slot(sw_reported *reported, size_t hole) {
     size_t mask = 2 * reported->cap - 1;

@@ -18,6 +18,9 @@ bool sw_reported_add(sw_reported *reported, const char *type, const char *trace_
 /* Forgets what is older than ttl_ns, in proportion to what is forgotten: some milliseconds at most, and the
  * rest in the next call. */
 void sw_reported_expire(sw_reported *reported, int64_t now_ns, int64_t ttl_ns);
+/* Of each type under which the trace was reported: when. */
+void sw_reported_each_type(const sw_reported *reported, const char *trace_id,
+                           void (*each)(const char *type, int64_t at_ns, void *arg), void *arg);
 size_t sw_reported_count(const sw_reported *reported);
 
 #endif

@@ -215,10 +215,11 @@ sw_alerts_round *sw_alerting_round(sw_agent *agent, const char *name, const sw_f
     return NULL;
 }
 sw_applying *sw_applying_start(sw_agent *agent, sw_alerts_round *round, const sw_culprits *culprits,
-                               void (*done)(void *arg), void *arg) {
+                               sw_evaluation *record, void (*done)(void *arg), void *arg) {
     (void)agent;
     (void)round;
     (void)culprits;
+    (void)record;
     done(arg);
     return NULL;
 }
@@ -539,6 +540,49 @@ static void catching_up_has_a_limit_and_what_is_skipped_is_counted(void **state)
     assert_int_equal(detector.calls[detector.n_calls - 1].to_s, T0);
 }
 
+struct records {
+    size_t n, n_judged;
+    json_t *last;
+};
+
+static void take_record(const json_t *record, const sw_judged *judged, void *arg) {
+    struct records *records = arg;
+    records->n++;
+    records->n_judged += judged != NULL;
+    json_decref(records->last);
+    records->last = json_deep_copy(record);
+}
+
+static void each_evaluation_is_recorded_as_it_went(void **state) {
+    struct fixture *f = *state;
+    f->agent.evaluations = sw_evaluations_new(SW_EVALUATIONS_BYTES);
+    add_trace('b', 1);
+    poll(f, T0, true, true);
+    poll(f, T0 + STEP, false, false);
+    detector.fail_from_call = detector.n_calls;
+    poll(f, T0 + 3 * STEP, true, true);
+    struct records records = {0};
+    sw_evaluations_each(f->agent.evaluations, "detect", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", take_record,
+                        &records);
+    assert_int_equal(records.n, 2); /* in the second tick there was nothing to judge */
+    assert_int_equal(records.n_judged, 1);
+    const char *result, *message;
+    json_int_t to, traces, calls = (json_int_t)json_array_size(json_object_get(records.last, "calls"));
+    int known;
+    assert_int_equal(calls, 1); /* the other window waits for the next tick */
+    assert_int_equal(json_unpack(records.last, "{s:b, s:[{s:s, s:s, s:I, s:I}]}", "known", &known, "calls",
+                                 "result", &result, "message", &message, "to", &to, "traces", &traces),
+                     0);
+    assert_false(known);
+    assert_string_equal(result, "failed");
+    assert_string_equal(message, "because");
+    assert_int_equal(to, T0 + STEP);
+    assert_int_equal(traces, 0);
+    json_decref(records.last);
+    sw_evaluations_free(f->agent.evaluations);
+    f->agent.evaluations = NULL;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -563,6 +607,7 @@ int main(void) {
         TEST(a_busy_or_paused_detector_is_left_alone_and_catches_up),
         TEST(after_a_restart_judging_goes_on_where_it_was),
         TEST(catching_up_has_a_limit_and_what_is_skipped_is_counted),
+        TEST(each_evaluation_is_recorded_as_it_went),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
