@@ -41,6 +41,7 @@
 ---@field detector string
 ---@field source string
 ---@field ["repeat"] boolean It is still there, nothing else happened.
+---@field flapping boolean It begins and ends again and again: nothing more is sent of it until it is calm.
 ---@field why spanwatch.NotificationWhy What decided.
 ---@field culprit? spanwatch.NotificationCulprit The span to look at first, of one offending trace; nil when that trace is not known.
 ---@field critical_path? {service: string, name: string, self_time_ms: number}[] Where the time of that trace went, in the order of time; the 20 longest spans.

@@ -8,6 +8,7 @@
 #include "telemetry/log.h"
 
 #define PAYLOAD_MAX ((size_t)64 << 20)
+#define EVALUATIONS "evaluations" /* a stored counter, by reporter */
 
 /* The counter goes on over restarts: it is stored with what it counts. */
 static void count(sw_agent *agent, const char *type, double n) {
@@ -80,6 +81,18 @@ static void counted(const char *type, uint64_t traces, void *arg) {
     count(arg, type, (double)traces);
 }
 
+static void history(const char *fingerprint, const char *reporter, const sw_flap_history *flaps, void *arg) {
+    if (flaps != NULL) {
+        sw_batch_put_flaps(sw_commit_batch(arg), fingerprint, reporter, flaps->states, flaps->evaluation);
+    } else {
+        sw_batch_delete_flaps(sw_commit_batch(arg), fingerprint);
+    }
+}
+
+static void evaluated(const char *reporter, uint32_t number, void *arg) {
+    sw_batch_put_counter(sw_commit_batch(arg), EVALUATIONS, reporter, number);
+}
+
 static const sw_culprit *culprit(const sw_alert *alert, void *arg) {
     return sw_culprits_of(((sw_agent *)arg)->culprits, alert->fingerprint);
 }
@@ -93,6 +106,8 @@ static sw_alerts_sink sink_of(sw_agent *agent) {
         .arg = agent,
         .withheld = withheld,
         .culprit = culprit,
+        .history = history,
+        .evaluated = evaluated,
     };
 }
 
@@ -144,11 +159,21 @@ static void restore_counter(const char *name, const char *label, double value, v
     sw_agent *agent = arg;
     if (sw_streq(name, "trace_anomalies_total")) {
         sw_metric_add(agent->m.anomalies, value, label);
+    } else if (sw_streq(name, EVALUATIONS) && value >= 0 && value < UINT32_MAX) {
+        sw_alerts_restore_evaluated(agent->alerts, label, (uint32_t)value);
     }
+}
+
+static void restore_flaps(const char *fingerprint, const char *reporter, uint32_t states, uint32_t evaluation,
+                          void *arg) {
+    sw_agent *agent = arg;
+    sw_flap_history flaps = {states, evaluation};
+    sw_alerts_restore_history(agent->alerts, fingerprint, reporter, &flaps);
 }
 
 void sw_alerting_restore(sw_agent *agent) {
     sw_store_each_alert(agent->store, restore_alert, agent);
     sw_store_each_reported(agent->store, restore_reported, agent);
     sw_store_each_counter(agent->store, restore_counter, agent);
+    sw_store_each_flaps(agent->store, restore_flaps, agent);
 }

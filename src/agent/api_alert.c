@@ -55,6 +55,7 @@ static json_t *detail_of(const sw_agent *agent, const sw_alert *alert) {
     json_object_del(root, "status"); /* of a notification, as is the next */
     json_object_del(root, "repeat");
     json_object_set_new(root, "state", json_string(sw_alert_state_name(alert->state)));
+    json_object_set_new(root, "flapping", json_boolean(alert->flapping));
     json_object_set_new(root, "fired_at", time_or_null(alert->fired_at_ns));
     json_object_set_new(root, "last_seen_at", time_or_null(alert->last_seen_ns));
     json_object_set_new(root, "last_notified_at", time_or_null(alert->last_notified_ns));

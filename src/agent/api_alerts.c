@@ -188,12 +188,13 @@ json_t *sw_api_prometheus_alert(const sw_agent *agent, const sw_alert *alert) {
     json_object_set_new(root, "fingerprint", json_string(alert->fingerprint));
     json_object_set_new(root, "detector", text_json(alert->detector));
     json_object_set_new(root, "silencedBy", sw_api_silenced_by(agent, alert));
+    json_object_set_new(root, "flapping", json_boolean(alert->flapping));
     return root;
 }
 
 static void list_prometheus(const sw_alert *alert, void *arg) {
     struct listing *listing = arg;
-    if (alert->state != SW_ALERT_RESOLVED) {
+    if (alert->state != SW_ALERT_RESOLVED || alert->flapping) {
         json_array_append_new(listing->list, sw_api_prometheus_alert(listing->agent, alert));
     }
 }

@@ -42,9 +42,12 @@ void sw_silencing_open(sw_agent *agent) {
     sw_buf_release(&mistakes);
     agent->m.suppressed = sw_metrics_counter(
         agent->metrics, "spanwatch_notifications_suppressed_total",
-        "Notifications kept back, each counted once: silenced, or muted by a time interval.", by_reason);
-    sw_metric_add(agent->m.suppressed, 0, "silenced");
-    sw_metric_add(agent->m.suppressed, 0, "muted");
+        "Notifications kept back, each counted once: silenced, muted by a time interval, or flapping.",
+        by_reason);
+    static const char *const reasons[] = {"silenced", "muted", "flapping"};
+    for (size_t i = 0; i < SW_ARRAY_LEN(reasons); i++) {
+        sw_metric_add(agent->m.suppressed, 0, reasons[i]);
+    }
 }
 
 void sw_silencing_close(sw_agent *agent) {
@@ -69,6 +72,9 @@ void sw_silencing_restore(sw_agent *agent) {
 
 const char *sw_silencing_reason(const sw_agent *agent, const sw_alert *alert) {
     int64_t now = sw_wall_ns(agent->clock);
+    if (sw_alert_is_held_as_flapping(alert)) {
+        return "flapping";
+    }
     if (sw_silences_matching(agent->silences, alert, now, NULL, 0) > 0) {
         return "silenced";
     }

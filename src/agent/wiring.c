@@ -201,6 +201,8 @@ static void open_alerts(sw_agent *agent) {
         .evidence_max = (size_t)config->evidence_traces,
         .reported_ttl_ns = SW_AGENT_REMEMBER_NS,
         .max_alerts = (size_t)config->max_alerts,
+        .flap_high_percent = config->flapping_high_percent,
+        .flap_low_percent = config->flapping_low_percent,
     };
     agent->alerts = sw_alerts_new(&options);
 }

@@ -77,3 +77,11 @@ const char *sw_alert_label(const sw_alert *alert, const char *name) {
     }
     return NULL;
 }
+
+bool sw_alert_is_per_trace(const sw_alert *alert) {
+    return sw_alert_label(alert, "trace_id") != NULL;
+}
+
+bool sw_alert_is_held_as_flapping(const sw_alert *alert) {
+    return alert->flapping && alert->told_flapping;
+}

@@ -78,6 +78,10 @@ int sw_alert_to_json(const sw_alert *alert, sw_buf *out) {
     json_object_set_new(root, "last_seen_ns", json_integer(alert->last_seen_ns));
     json_object_set_new(root, "ends_at_ns", json_integer(alert->ends_at_ns));
     json_object_set_new(root, "last_notified_ns", json_integer(alert->last_notified_ns));
+    json_object_set_new(root, "flap_states", json_integer(alert->flap_states));
+    json_object_set_new(root, "flap_evaluation", json_integer(alert->flap_evaluation));
+    json_object_set_new(root, "flapping", json_boolean(alert->flapping));
+    json_object_set_new(root, "told_flapping", json_boolean(alert->told_flapping));
     set_number(root, "for_s", true, alert->for_s);
     set_number(root, "keep_firing_s", true, alert->keep_firing_s);
     json_object_set_new(root, "window_from_s", json_integer(alert->window_from_s));
@@ -114,6 +118,12 @@ static int64_t read_integer(struct reader *r, const char *name) {
     const json_t *value = json_object_get(r->object, name);
     r->bad |= value != NULL && (!json_is_integer(value) || json_integer_value(value) < 0);
     return json_integer_value(value);
+}
+
+static uint32_t read_small(struct reader *r, const char *name, uint32_t max) {
+    int64_t value = read_integer(r, name);
+    r->bad |= value > max;
+    return (uint32_t)value;
 }
 
 static int64_t read_unix_seconds(struct reader *r, const char *name) {
@@ -187,6 +197,10 @@ static void read_state(struct reader *r, sw_alert *out) {
     out->last_seen_ns = read_integer(r, "last_seen_ns");
     out->ends_at_ns = read_integer(r, "ends_at_ns");
     out->last_notified_ns = read_integer(r, "last_notified_ns");
+    out->flap_states = read_small(r, "flap_states", (UINT32_C(1) << SW_FLAP_STATES) - 1);
+    out->flap_evaluation = read_small(r, "flap_evaluation", UINT32_MAX);
+    out->flapping = read_bool(r, "flapping");
+    out->told_flapping = read_bool(r, "told_flapping");
     out->for_s = read_seconds(r, "for_s");
     out->keep_firing_s = read_seconds(r, "keep_firing_s");
 }

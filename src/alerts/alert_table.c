@@ -24,6 +24,10 @@
     X(int64_t, window_from_s)                                                                                \
     X(int64_t, window_to_s)                                                                                  \
     X(uint64_t, n_untold)                                                                                    \
+    X(uint32_t, flap_states)                                                                                 \
+    X(uint32_t, flap_evaluation)                                                                             \
+    X(bool, flapping)                                                                                        \
+    X(bool, told_flapping)                                                                                   \
     X(uint8_t, state)                                                                                        \
     X(uint8_t, severity)                                                                                     \
     X(uint8_t, told_severity)                                                                                \

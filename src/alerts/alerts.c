@@ -6,31 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "alerts/alerts_state.h"
 #include "alerts/merging.h"
-
-struct sw_alerts_round {
-    sw_alerts *alerts;
-    const char *detector;
-    uint32_t detector_number;
-    uint32_t evaluation;
-    bool known;
-    int64_t now_ns;
-    sw_alerts_sink sink;
-    void (*counted)(const char *type, uint64_t traces, void *arg);
-    void *counted_arg;
-    const sw_finding *findings;
-    size_t n_findings;
-    sw_groups groups;
-    size_t n_new;  /* groups that will be new alerts */
-    bool withheld; /* what the alert at hand has to say is */
-
-    /* Where it is: first all findings are grouped, then each group becomes its alert, then the others. */
-    size_t grouped;
-    const sw_group *next_group;
-    size_t next_absent;
-    uint64_t n_removed; /* alerts->n_removed, when next_absent was right */
-};
+#include "alerts/round.h"
 
 /* ---- time ---- */
 
@@ -61,6 +38,7 @@ sw_alerts *sw_alerts_new(const sw_alerts_options *options) {
     sw_alerts *alerts = xcalloc(1, sizeof *alerts);
     alerts->options = *options;
     alerts->reported = sw_reported_new();
+    alerts->flaps = sw_flaps_new();
     size_t n = 0;
     while (options->group_by != NULL && options->group_by[n] != NULL) {
         n++;
@@ -82,6 +60,7 @@ void sw_alerts_free(sw_alerts *alerts) {
     }
     sw_alert_table_release(&alerts->table);
     sw_reported_free(alerts->reported);
+    sw_flaps_free(alerts->flaps);
     for (size_t i = 0; i < alerts->n_detectors; i++) {
         free(alerts->detectors[i]);
     }
@@ -89,6 +68,7 @@ void sw_alerts_free(sw_alerts *alerts) {
         free(*name);
     }
     free(alerts->detectors);
+    free(alerts->evaluated);
     free(alerts->group_by);
     free(alerts);
 }
@@ -100,7 +80,9 @@ static uint32_t detector_number(sw_alerts *alerts, const char *detector) {
         }
     }
     alerts->detectors = xrealloc_array(alerts->detectors, alerts->n_detectors + 1, sizeof *alerts->detectors);
+    alerts->evaluated = xrealloc_array(alerts->evaluated, alerts->n_detectors + 1, sizeof *alerts->evaluated);
     alerts->detectors[alerts->n_detectors] = xstrdup(detector);
+    alerts->evaluated[alerts->n_detectors] = 0;
     return (uint32_t)alerts->n_detectors++;
 }
 
@@ -119,12 +101,29 @@ void sw_alerts_restore(sw_alerts *alerts, const sw_alert *alert) {
     alerts->table.items[index].detector = detector_number(alerts, alert->detector);
     alerts->table.items[index].due_ns = INT64_MIN;
     /* What had to be told when the agent ended was withheld. */
-    alerts->table.items[index].withheld =
-        alert->state == SW_ALERT_RESOLVED || !owes || alert->severity > alert->told_severity;
+    alerts->table.items[index].withheld = alert->state == SW_ALERT_RESOLVED || !owes ||
+                                          alert->severity > alert->told_severity ||
+                                          alert->flapping != alert->told_flapping;
 }
 
 void sw_alerts_restore_reported(sw_alerts *alerts, const char *type, const char *trace_id, int64_t at_ns) {
     sw_reported_add(alerts->reported, type, trace_id, at_ns);
+}
+
+static void drop_unsaid(uint64_t fingerprint, void *arg) {
+    (void)fingerprint; /* it stays in the store, and is dropped again after the next start */
+    (void)arg;
+}
+
+void sw_alerts_restore_history(sw_alerts *alerts, const char *fingerprint, const char *reporter,
+                               const sw_flap_history *history) {
+    sw_flaps_put(alerts->flaps, strtoull(fingerprint, NULL, 16), detector_number(alerts, reporter), history,
+                 drop_unsaid, NULL);
+}
+
+void sw_alerts_restore_evaluated(sw_alerts *alerts, const char *reporter, uint32_t number) {
+    uint32_t at = detector_number(alerts, reporter); /* the list may move */
+    alerts->evaluated[at] = number;
 }
 
 void sw_alerts_expire(sw_alerts *alerts, int64_t now_ns) {
@@ -218,15 +217,12 @@ static void group_finding(sw_alerts_round *round, const sw_finding *finding) {
     }
 }
 
-static bool is_per_trace(const sw_alert *alert) {
-    return sw_alert_label(alert, "trace_id") != NULL;
-}
-
 /* False when it is withheld: then nothing has been told, and the alert is asked again. `again`: it was
  * before. */
 static bool tell(sw_alerts_round *round, sw_alert *alert, sw_notice notice, bool again) {
     const sw_alerts_sink *sink = &round->sink;
-    round->withheld = sink->withheld != NULL && sink->withheld(alert, notice, again, sink->arg);
+    bool asked = sink->withheld != NULL && sink->withheld(alert, notice, again, sink->arg);
+    round->withheld = asked || sw_alert_is_held_as_flapping(alert);
     if (round->withheld) {
         return false;
     }
@@ -237,6 +233,7 @@ static bool tell(sw_alerts_round *round, sw_alert *alert, sw_notice notice, bool
     alert->n_untold = 0;
     alert->last_notified_ns = round->now_ns;
     alert->told_severity = alert->severity;
+    alert->told_flapping = alert->flapping;
     return true;
 }
 
@@ -260,7 +257,7 @@ static bool repeat_is_due(const sw_alerts_round *round, const sw_alert *alert) {
 
 /* Whether the alert has something to say, and what. */
 static bool has_notice(const sw_alerts_round *round, const sw_alert *alert, sw_notice *notice) {
-    bool per_trace = is_per_trace(alert);
+    bool per_trace = sw_alert_is_per_trace(alert);
     if (alert->state == SW_ALERT_RESOLVED) {
         *notice = SW_NOTICE_RESOLVED;
         return true;
@@ -269,9 +266,12 @@ static bool has_notice(const sw_alerts_round *round, const sw_alert *alert, sw_n
         return false;
     }
     bool risen = !per_trace && alert->severity > alert->told_severity;
-    *notice = alert->last_notified_ns == 0 || risen ? SW_NOTICE_FIRING : SW_NOTICE_REPEAT;
+    bool news = risen || alert->flapping != alert->told_flapping;
+    *notice = alert->last_notified_ns == 0 || news ? SW_NOTICE_FIRING : SW_NOTICE_REPEAT;
     return *notice == SW_NOTICE_FIRING || (!per_trace && repeat_is_due(round, alert));
 }
+
+/* ---- the alerts that were found ---- */
 
 static void begin_to_fire(sw_alerts_round *round, sw_alert *alert) {
     alert->state = SW_ALERT_FIRING;
@@ -287,10 +287,12 @@ static void advance_seen(sw_alerts_round *round, sw_alert *alert, bool withheld)
     if (alert->state == SW_ALERT_RESOLVED) {
         alert->state = SW_ALERT_FIRING;
         alert->ends_at_ns = 0;
-    } else if (begins && (is_per_trace(alert) || sw_alerts_elapsed(alert->starts_at_ns, round->now_ns) >=
-                                                     sw_alerts_seconds_to_ns(alert->for_s))) {
+    } else if (begins &&
+               (sw_alert_is_per_trace(alert) || sw_alerts_elapsed(alert->starts_at_ns, round->now_ns) >=
+                                                    sw_alerts_seconds_to_ns(alert->for_s))) {
         begin_to_fire(round, alert);
     }
+    sw_round_note_state(round, alert);
     sw_notice notice;
     if (has_notice(round, alert, &notice)) {
         tell(round, alert, notice, withheld && !begins);
@@ -299,7 +301,7 @@ static void advance_seen(sw_alerts_round *round, sw_alert *alert, bool withheld)
 
 /* When an alert that is absent from now on has to be looked at again. */
 static int64_t due(const sw_alerts_round *round, const sw_alert *alert) {
-    if (alert->state == SW_ALERT_PENDING) {
+    if (alert->state == SW_ALERT_PENDING || alert->flapping) {
         return INT64_MIN;
     }
     if (alert->state == SW_ALERT_RESOLVED) {
@@ -307,7 +309,7 @@ static int64_t due(const sw_alerts_round *round, const sw_alert *alert) {
     }
     int64_t end = add_saturated(alert->last_seen_ns, sw_alerts_seconds_to_ns(alert->keep_firing_s));
     int64_t repeat = add_saturated(alert->last_notified_ns, round->alerts->options.repeat_interval_ns);
-    return is_per_trace(alert) || end < repeat ? end : repeat;
+    return sw_alert_is_per_trace(alert) || end < repeat ? end : repeat;
 }
 
 static void keep(sw_alerts_round *round, uint64_t fingerprint, const sw_alert *alert) {
@@ -347,9 +349,13 @@ static void evaluate(sw_alerts_round *round, const sw_group *group) {
         alert->type = group->winner->type;
         alert->state = SW_ALERT_PENDING;
         alert->starts_at_ns = round->now_ns;
+        sw_round_recall_history(round, group->number, alert);
     } else {
         alert = sw_alert_table_view(table, index);
         pull_back(alert, round->now_ns);
+        if (table->items[index].detector != round->detector_number) { /* who counts otherwise */
+            alert->flap_evaluation = round->number - 1;
+        }
     }
     sw_alerts_merge(round->alerts, alert, round->detector, &round->groups, group, is_new);
     alert->last_seen_ns = round->now_ns;
@@ -361,6 +367,7 @@ static void evaluate(sw_alerts_round *round, const sw_group *group) {
 
 static void forget(sw_alerts_round *round, size_t index, const sw_alert *alert) {
     round->sink.removed(alert->fingerprint, round->sink.arg);
+    sw_round_keep_history(round, index, alert);
     sw_alert_table_remove(&round->alerts->table, index);
     round->alerts->n_removed++;
 }
@@ -369,16 +376,34 @@ static void forget(sw_alerts_round *round, size_t index, const sw_alert *alert) 
 static bool end(sw_alerts_round *round, size_t index, sw_alert *alert) {
     uint64_t fingerprint = round->alerts->table.items[index].fingerprint;
     bool told = alert->state == SW_ALERT_FIRING && alert->last_notified_ns != 0;
-    if (told && !is_per_trace(alert)) {
+    if (told && !sw_alert_is_per_trace(alert)) {
         alert->state = SW_ALERT_RESOLVED;
         alert->ends_at_ns = round->now_ns;
+        sw_round_note_state(round, alert);
         if (!tell(round, alert, SW_NOTICE_RESOLVED, false)) {
             keep(round, fingerprint, alert);
             return false;
         }
+    } else {
+        sw_round_record(round, alert, false);
     }
     forget(round, index, alert);
     return true;
+}
+
+/* What has ended, and is known because it flaps. True when it is gone: it does not any more, and that was
+ * told. */
+static bool calm_down(sw_alerts_round *round, size_t index, sw_alert *alert) {
+    sw_round_note_state(round, alert);
+    if (alert->flapping) {
+        return false;
+    }
+    if (tell(round, alert, SW_NOTICE_RESOLVED, true)) {
+        forget(round, index, alert);
+        return true;
+    }
+    keep(round, round->alerts->table.items[index].fingerprint, alert);
+    return false;
 }
 
 /* True when the alert is gone: another one has its index now. */
@@ -388,8 +413,8 @@ static bool advance_absent(sw_alerts_round *round, size_t index) {
     bool withheld = round->withheld = table->items[index].withheld;
     sw_alert *alert = sw_alert_table_view(table, index);
     if (alert->state == SW_ALERT_RESOLVED) {
-        table->items[index].due_ns = INT64_MAX;
-        return false;
+        table->items[index].due_ns = due(round, alert);
+        return alert->flapping && round->known && calm_down(round, index, alert);
     }
     sw_alert before = *alert;
     pull_back(alert, round->now_ns);
@@ -399,13 +424,16 @@ static bool advance_absent(sw_alerts_round *round, size_t index) {
     if (round->known && (pending || !kept)) {
         return end(round, index, alert);
     }
+    if (round->known && alert->flapping) {
+        sw_round_note_state(round, alert);
+    }
     sw_notice notice;
     if (kept && has_notice(round, alert, &notice)) {
         tell(round, alert, notice, withheld);
     }
     bool changed = before.last_seen_ns != alert->last_seen_ns ||
                    before.last_notified_ns != alert->last_notified_ns ||
-                   before.starts_at_ns != alert->starts_at_ns;
+                   before.starts_at_ns != alert->starts_at_ns || before.flapping != alert->flapping;
     if (changed) {
         keep(round, fingerprint, alert);
     } else {
@@ -507,6 +535,7 @@ sw_alerts_round *sw_alerts_round_new(sw_alerts *alerts, const char *detector, co
         .n_findings = n,
     };
     notice_step(alerts, now_ns);
+    sw_round_count_evaluation(round);
     return round;
 }
 

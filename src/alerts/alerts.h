@@ -25,6 +25,11 @@
  * told; one that was told as firing stays known as resolved until its end may be told, and goes on as the
  * same alert if it comes back before.
  *
+ * Flapping (flapping.h): found when an alert begins to fire, which is then told with `flapping` set. From
+ * then on nothing is told of it until it has calmed down; then what is so is told, once: that it fires, or
+ * that it has ended. Meanwhile it stays known, also as resolved, and goes on as the same alert. An alert of
+ * one trace does not flap.
+ *
  * Who resolves: absence counts only in a known evaluation of the detector that reported the alert last.
  *
  * Time is the caller's wall clock, and differences below zero count as zero. A clock that steps back makes
@@ -36,6 +41,7 @@
 #define SW_ALERTS_ALERTS_H
 
 #include "alerts/culprit.h"
+#include "alerts/flapping.h"
 #include "base/buf.h"
 #include "detectors/finding.h"
 
@@ -77,6 +83,8 @@ typedef struct sw_alert {
     int64_t ends_at_ns;       /* 0 unless resolved */
     int64_t last_notified_ns; /* 0 when never */
     double for_s, keep_firing_s;
+    uint32_t flap_states, flap_evaluation; /* sw_flap_history */
+    bool flapping, told_flapping;          /* it does; the last notification said so */
     int64_t window_from_s, window_to_s;
     bool window_complete, window_estimated;
     sw_evidence *evidence; /* newest last, at most options.evidence_max (evidence.h says what is dropped) */
@@ -91,8 +99,10 @@ typedef struct sw_alerts_options {
     const char *const *group_by; /* NULL-terminated label names; NULL: every label, but not trace_id */
     int64_t repeat_interval_ns;
     size_t evidence_max;
-    int64_t reported_ttl_ns; /* how long (type, trace id) is remembered */
-    size_t max_alerts;       /* cap; further new alerts are refused and counted, their traces not reported */
+    int64_t reported_ttl_ns;  /* how long (type, trace id) is remembered */
+    size_t max_alerts;        /* cap; further new alerts are refused and counted, their traces not reported */
+    double flap_high_percent; /* flapping begins at this; 0: never */
+    double flap_low_percent;  /* and ends below this */
 } sw_alerts_options;
 
 /* What the caller must do; called from inside apply, in an order that can be replayed. The alert is valid
@@ -113,6 +123,10 @@ typedef struct sw_alerts_sink {
     bool (*withheld)(const sw_alert *alert, sw_notice notice, bool again, void *arg);
     /* The culprit of an alert that begins to fire, or NULL; valid until apply returns. NULL: never known. */
     const sw_culprit *(*culprit)(const sw_alert *alert, void *arg);
+    /* Store the history of an alert that is gone; NULL: delete it. NULL: not stored. */
+    void (*history)(const char *fingerprint, const char *reporter, const sw_flap_history *history, void *arg);
+    /* Store the number of the reporter's evaluations that knew. NULL: not stored. */
+    void (*evaluated)(const char *reporter, uint32_t number, void *arg);
 } sw_alerts_sink;
 
 /* An alert that would begin to fire. */
@@ -132,6 +146,9 @@ void sw_alerts_free(sw_alerts *alerts);
 /* Taking over what was stored; before the first apply. Takes ownership of nothing. */
 void sw_alerts_restore(sw_alerts *alerts, const sw_alert *alert);
 void sw_alerts_restore_reported(sw_alerts *alerts, const char *type, const char *trace_id, int64_t at_ns);
+void sw_alerts_restore_history(sw_alerts *alerts, const char *fingerprint, const char *reporter,
+                               const sw_flap_history *history);
+void sw_alerts_restore_evaluated(sw_alerts *alerts, const char *reporter, uint32_t number);
 
 /* One evaluation of one detector: its findings in this tick (several windows concatenated, oldest first).
  * `known`: whether absence means gone (complete window, detector succeeded); if false nothing resolves.
@@ -183,6 +200,8 @@ void sw_alert_release(sw_alert *alert);
 void sw_alert_copy(sw_alert *to, const sw_alert *from);
 /* NULL when absent. */
 const char *sw_alert_label(const sw_alert *alert, const char *name);
+/* Its flapping was told, and has not ended: nothing else is told of it. */
+bool sw_alert_is_held_as_flapping(const sw_alert *alert);
 /* State as JSON for the store, and back (0 or -1). */
 int sw_alert_to_json(const sw_alert *alert, sw_buf *out);
 int sw_alert_from_json(const char *json, size_t len, sw_alert *out);

@@ -11,6 +11,9 @@
 /* Identity: labels of a finding and those that the agent adds. */
 #define SW_ALERT_MAX_LABELS (SW_FINDING_MAX_LABELS + 4)
 
+/* It has one notification in all. */
+bool sw_alert_is_per_trace(const sw_alert *alert);
+
 /* A JSON string of any bytes: what is not UTF-8 is replaced. NULL gives null. */
 json_t *sw_text_to_json(const char *s);
 /* A JSON number, an integer where it is one; null when it is not finite. */

@@ -11,7 +11,9 @@ struct sw_alerts {
     bool per_trace; /* group_by names trace_id */
     sw_alert_table table;
     sw_reported *reported;
-    char **detectors; /* their numbers are their places; as many as there are script files */
+    sw_flaps *flaps;
+    char **detectors;    /* their numbers are their places; as many as there are script files */
+    uint32_t *evaluated; /* of each: how many of its evaluations knew */
     size_t n_detectors;
     uint32_t evaluation;
     int64_t last_now_ns;

@@ -107,13 +107,12 @@ static void summarize_other(const struct notification *n, sw_buf *out) {
 /* The finding's own, or a sentence about what is known. */
 static json_t *summary(const struct notification *n) {
     const sw_alert *alert = n->alert;
-    if (alert->summary != NULL && alert->summary[0] != '\0') {
-        return sw_text_to_json(alert->summary);
-    }
     sw_buf out;
     sw_buf_init(&out, 4 * SW_FINDING_MAX_TEXT);
     char text[SW_DOUBLE_TEXT];
-    if (strcmp(alert->type, "high_latency") == 0 && alert->has_threshold) {
+    if (alert->summary != NULL && alert->summary[0] != '\0') {
+        sw_buf_append_str(&out, alert->summary);
+    } else if (strcmp(alert->type, "high_latency") == 0 && alert->has_threshold) {
         append_traces(n, &out);
         sw_buf_printf(&out, " took longer than %s ms", number_text(alert->threshold, text));
     } else if (strcmp(alert->type, "error_status") == 0) {
@@ -123,6 +122,9 @@ static json_t *summary(const struct notification *n) {
         summarize_rate(n, &out);
     } else {
         summarize_other(n, &out);
+    }
+    if (alert->flapping) {
+        sw_buf_append_str(&out, " (flapping: not sent again until it is calm)");
     }
     json_t *value = sw_text_to_json(out.data != NULL ? out.data : "");
     sw_buf_release(&out);
@@ -309,6 +311,7 @@ int sw_payload_json(const sw_alert *alert, sw_notice notice, int64_t now_ns,
     json_object_set_new(root, "detector", sw_text_to_json(alert->detector));
     json_object_set_new(root, "source", sw_text_to_json(alert->source));
     json_object_set_new(root, "repeat", json_boolean(notice == SW_NOTICE_REPEAT));
+    json_object_set_new(root, "flapping", json_boolean(alert->flapping && notice != SW_NOTICE_RESOLVED));
     add_cause(alert, root);
     /* 15 digits: 0.05 stays 0.05. */
     return sw_write_json(root, JSON_REAL_PRECISION(15), out);

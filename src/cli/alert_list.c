@@ -1,10 +1,17 @@
 #include "cli/alert.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char *text_of(const json_t *object, const char *name) {
     const char *text = json_string_value(json_object_get(object, name));
     return text != NULL ? text : "";
+}
+
+/* "firing, flapping" */
+static char *state_text(const json_t *alert) {
+    bool flapping = json_is_true(json_object_get(alert, "flapping"));
+    return xasprintf("%s%s", text_of(alert, "state"), flapping ? ", flapping" : "");
 }
 
 static int print_table(const json_t *alerts) {
@@ -19,7 +26,9 @@ static int print_table(const json_t *alerts) {
     json_array_foreach(alerts, i, alert) {
         const json_t *labels = json_object_get(alert, "labels");
         sw_text_table_add(&table, text_of(alert, "fingerprint"));
-        sw_text_table_add(&table, text_of(alert, "state"));
+        char *state = state_text(alert);
+        sw_text_table_add(&table, state);
+        free(state);
         sw_text_table_add(&table, text_of(labels, "severity"));
         sw_text_table_add(&table, text_of(labels, "alertname"));
         sw_text_table_add(&table, text_of(alert, "activeAt"));

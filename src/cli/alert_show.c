@@ -71,6 +71,13 @@ static char *silences_text(const json_t *alert) {
     return out.len > 0 ? sw_buf_steal(&out, NULL) : xstrdup("");
 }
 
+static char *state_text(const json_t *alert) {
+    bool flapping = json_is_true(json_object_get(alert, "flapping"));
+    char *state = member(alert, "state"), *text = xasprintf("%s%s", state, flapping ? ", flapping" : "");
+    free(state);
+    return text;
+}
+
 static int print_facts(const json_t *alert) {
     static const struct {
         const char *name, *field;
@@ -78,7 +85,7 @@ static int print_facts(const json_t *alert) {
     } facts[] = {
         {"Alert", "anomaly_type", NULL},
         {"Fingerprint", "fingerprint", NULL},
-        {"State", "state", NULL},
+        {"State", NULL, state_text},
         {"Severity", "severity", NULL},
         {"Summary", "summary", NULL},
         {"Labels", NULL, labels_text},

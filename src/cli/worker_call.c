@@ -132,7 +132,8 @@ static const char sample_notification[] =
     "\"labels\": {}, \"severity\": \"warning\", \"window\": {\"from\": 1759999940, \"to\": 1760000000}, "
     "\"complete\": true, \"estimated\": false, \"traces\": [], \"summary\": \"a made-up notification\", "
     "\"starts_at\": \"2025-10-09T08:53:20.000Z\", \"detector\": \"detect\", \"source\": \"tempo\", "
-    "\"repeat\": false, \"why\": {\"detector\": \"detect\", \"window_secs\": 60, \"complete\": true}}";
+    "\"repeat\": false, \"flapping\": false, \"why\": {\"detector\": \"detect\", \"window_secs\": 60, "
+    "\"complete\": true}}";
 
 static json_t *format_settings(const sw_config *config) {
     char *name = xasprintf("notify/%s", config->webhook_format);

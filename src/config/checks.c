@@ -205,6 +205,8 @@ void sw_check_together(const sw_config *config, void (*say)(const char *env, con
          "must not be less than TEMPO_QUERY_TIMEOUT_MS"},
         {config->webhook_backoff_max_ms < config->webhook_backoff_min_ms, "SPANWATCH_WEBHOOK_BACKOFF_MAX_MS",
          "must not be less than SPANWATCH_WEBHOOK_BACKOFF_MIN_MS"},
+        {config->flapping_low_percent > config->flapping_high_percent && config->flapping_high_percent > 0,
+         "SPANWATCH_FLAPPING_LOW_PERCENT", "must not be more than SPANWATCH_FLAPPING_HIGH_PERCENT"},
         {config->tempo_basic_auth_file[0] != '\0' && config->tempo_bearer_token_file[0] != '\0',
          "TEMPO_BEARER_TOKEN_FILE", "cannot be used together with TEMPO_BASIC_AUTH_FILE"},
         {config->webhook_basic_auth_file[0] != '\0' && config->webhook_bearer_token_file[0] != '\0',

@@ -38,6 +38,10 @@ static const struct {
          "si"},
     [SW_OP_PUT_SILENCE] = {"INSERT OR REPLACE INTO silence (id, state) VALUES (?, CAST(? AS TEXT))", "sb"},
     [SW_OP_DELETE_SILENCE] = {"DELETE FROM silence WHERE id = ?", "s"},
+    [SW_OP_PUT_FLAPS] = {"INSERT OR REPLACE INTO flaps (fingerprint, reporter, states, evaluation)"
+                         " VALUES (?, ?, ?, ?)",
+                         "ssii"},
+    [SW_OP_DELETE_FLAPS] = {"DELETE FROM flaps WHERE fingerprint = ?", "s"},
 };
 
 sw_store_batch *sw_store_batch_new(sw_store *store) {
@@ -177,6 +181,15 @@ void sw_batch_put_silence(sw_store_batch *batch, const char *id, const char *jso
 
 void sw_batch_delete_silence(sw_store_batch *batch, const char *id) {
     add(batch, SW_OP_DELETE_SILENCE, id);
+}
+
+void sw_batch_put_flaps(sw_store_batch *batch, const char *fingerprint, const char *reporter, uint32_t states,
+                        uint32_t evaluation) {
+    add(batch, SW_OP_PUT_FLAPS, fingerprint, reporter, (int64_t)states, (int64_t)evaluation);
+}
+
+void sw_batch_delete_flaps(sw_store_batch *batch, const char *fingerprint) {
+    add(batch, SW_OP_DELETE_FLAPS, fingerprint);
 }
 
 static sqlite3_stmt *statement_for(sw_store *store, sw_op op) {

@@ -109,6 +109,18 @@ int sw_store_each_silence(sw_store *store,
     return end(store, s);
 }
 
+int sw_store_each_flaps(sw_store *store,
+                        void (*each)(const char *fingerprint, const char *reporter, uint32_t states,
+                                     uint32_t evaluation, void *arg),
+                        void *arg) {
+    sqlite3_stmt *s = query(store, "SELECT fingerprint, reporter, states, evaluation FROM flaps");
+    while (next(s)) {
+        each(text(s, 0), text(s, 1), (uint32_t)sqlite3_column_int64(s, 2),
+             (uint32_t)sqlite3_column_int64(s, 3), arg);
+    }
+    return end(store, s);
+}
+
 #define OUTBOX_COLUMNS                                                                                       \
     "id, receiver, fingerprint, idempotency_key, content_type, body, created_ns, next_attempt_ns, "          \
     "attempts, "                                                                                             \

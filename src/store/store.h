@@ -72,6 +72,11 @@ int sw_store_each_counter(sw_store *store,
                           void *arg);
 int sw_store_each_silence(sw_store *store,
                           void (*each)(const char *id, const char *json, size_t len, void *arg), void *arg);
+/* The states of alerts that are gone (alerts/flapping.h). */
+int sw_store_each_flaps(sw_store *store,
+                        void (*each)(const char *fingerprint, const char *reporter, uint32_t states,
+                                     uint32_t evaluation, void *arg),
+                        void *arg);
 int sw_store_each_outbox(sw_store *store, void (*each)(const sw_outbox_row *row, void *arg),
                          void *arg);              /* by id */
 int64_t sw_store_next_outbox_id(sw_store *store); /* hands out ids in memory: unique over restarts */
@@ -90,6 +95,9 @@ void sw_batch_put_alert(sw_store_batch *batch, const char *fingerprint, const ch
 void sw_batch_delete_alert(sw_store_batch *batch, const char *fingerprint);
 void sw_batch_put_silence(sw_store_batch *batch, const char *id, const char *json, size_t len);
 void sw_batch_delete_silence(sw_store_batch *batch, const char *id);
+void sw_batch_put_flaps(sw_store_batch *batch, const char *fingerprint, const char *reporter, uint32_t states,
+                        uint32_t evaluation);
+void sw_batch_delete_flaps(sw_store_batch *batch, const char *fingerprint);
 void sw_batch_put_reported(sw_store_batch *batch, const char *type, const char *trace_id, int64_t at_ns);
 void sw_batch_expire_reported(sw_store_batch *batch, int64_t before_ns);
 void sw_batch_put_judged(sw_store_batch *batch, const char *detector, const char *trace_id, uint64_t digest,

@@ -23,6 +23,8 @@ typedef enum sw_op {
     SW_OP_TRIM_DEAD,
     SW_OP_PUT_SILENCE,
     SW_OP_DELETE_SILENCE,
+    SW_OP_PUT_FLAPS,
+    SW_OP_DELETE_FLAPS,
     SW_OP_COUNT,
 } sw_op;
 

@@ -135,7 +135,7 @@ end
 
 local ALERT = { status = "firing", anomaly_type = "high_latency", fingerprint = "00112233445566778899aabbccddeeff",
   service = "checkout", operation = "POST /pay", labels = {}, severity = "warning", summary = "1 trace of checkout POST /pay took longer than 1000 ms",
-  detector = "detect", source = "tempo", complete = true, estimated = false, ["repeat"] = false, traces = {},
+  detector = "detect", source = "tempo", complete = true, estimated = false, ["repeat"] = false, flapping = false, traces = {},
   why = { detector = "detect", window_secs = 60, complete = true } }
 local ALERT_MAY_HAVE = { trace_id = true, span_name = true, duration_ms = true, error_message = true, affected_traces = true,
   total_traces = true, timestamp = true, value = true, threshold = true, window = true, starts_at = true, ends_at = true,

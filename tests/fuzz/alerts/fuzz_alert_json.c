@@ -46,9 +46,14 @@ static void on_reported(const char *type, const char *trace_id, int64_t at_ns, v
 }
 
 static void live_on(const sw_alert *alert) {
-    sw_alerts_options options = {
-        .repeat_interval_ns = 1000, .evidence_max = 10, .reported_ttl_ns = 1000, .max_alerts = 10};
-    sw_alerts_sink sink = {on_notify, on_changed, on_removed, on_reported, NULL, NULL, NULL};
+    sw_alerts_options options = {.repeat_interval_ns = 1000,
+                                 .evidence_max = 10,
+                                 .reported_ttl_ns = 1000,
+                                 .max_alerts = 10,
+                                 .flap_high_percent = 30,
+                                 .flap_low_percent = 20};
+    sw_alerts_sink sink = {
+        .notify = on_notify, .changed = on_changed, .removed = on_removed, .reported = on_reported};
     sw_alerts *alerts = sw_alerts_new(&options);
     sw_alerts_restore(alerts, alert);
     sw_alerts_apply(alerts, alert->detector, NULL, 0, false, INT64_C(1) << 60, &sink, NULL, NULL);

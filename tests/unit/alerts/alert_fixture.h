@@ -137,7 +137,11 @@ static inline sw_finding finding(const char *type, const char *traces) {
 
 static inline void apply(struct fixture *f, const char *detector, const sw_finding *findings, size_t n,
                          bool known) {
-    sw_alerts_sink sink = {note_notify, note_changed, note_removed, note_reported, f, NULL, NULL};
+    sw_alerts_sink sink = {.notify = note_notify,
+                           .changed = note_changed,
+                           .removed = note_removed,
+                           .reported = note_reported,
+                           .arg = f};
     sw_alerts_apply(f->alerts, detector, findings, n, known, (T0 + f->now_s) * SW_NS_PER_S, &sink,
                     note_counted, f);
 }

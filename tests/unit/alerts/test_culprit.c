@@ -157,7 +157,12 @@ static const sw_culprit *give(const sw_alert *alert, void *arg) {
 }
 
 static void apply_with_culprit(struct fixture *f, const sw_finding *one, size_t n) {
-    sw_alerts_sink sink = {note_notify, note_changed, note_removed, note_reported, f, NULL, give};
+    sw_alerts_sink sink = {.notify = note_notify,
+                           .changed = note_changed,
+                           .removed = note_removed,
+                           .reported = note_reported,
+                           .arg = f,
+                           .culprit = give};
     sw_alerts_apply(f->alerts, "detect", one, n, true, (T0 + f->now_s) * SW_NS_PER_S, &sink, NULL, NULL);
 }
 

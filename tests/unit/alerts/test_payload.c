@@ -37,7 +37,7 @@ static void fields_come_in_their_order_and_all_of_them_always(void **state) {
         "total_traces", "timestamp", "status",    "fingerprint", "service",       "operation",
         "labels",       "severity",  "value",     "threshold",   "window",        "complete",
         "estimated",    "traces",    "summary",   "starts_at",   "ends_at",       "detector",
-        "source",       "repeat",    "why",       "culprit",     "critical_path",
+        "source",       "repeat",    "flapping",  "why",         "culprit",       "critical_path",
     };
     sw_finding one = finding("rule", NULL);
     sw_alert alert = alert_of(f, &one);

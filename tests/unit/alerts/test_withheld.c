@@ -27,6 +27,15 @@ static bool hold(const sw_alert *alert, sw_notice notice, bool again, void *arg)
     return muted;
 }
 
+static sw_alerts_sink holding(struct fixture *f) {
+    return (sw_alerts_sink){.notify = note_notify,
+                            .changed = note_changed,
+                            .removed = note_removed,
+                            .reported = note_reported,
+                            .arg = f,
+                            .withheld = hold};
+}
+
 static const struct life lives[] = {
     {"a firing notice comes once when it is not withheld any more",
      NULL,
@@ -133,7 +142,7 @@ static void restart(struct fixture *f) {
 }
 
 static void evaluate(struct fixture *f, const struct life *life, bool seen) {
-    sw_alerts_sink sink = {note_notify, note_changed, note_removed, note_reported, f, hold, NULL};
+    sw_alerts_sink sink = holding(f);
     char *traces = life->traces != NULL ? xasprintf("%s%lld", life->traces, (long long)f->now_s) : NULL;
     sw_finding one = finding("rule", traces);
     sw_alerts_apply(f->alerts, "detect", &one, seen ? 1 : 0, true, (T0 + f->now_s) * SW_NS_PER_S, &sink, NULL,
@@ -143,7 +152,7 @@ static void evaluate(struct fixture *f, const struct life *life, bool seen) {
 }
 
 static void take_step(struct fixture *f, const struct life *life, const struct step *step) {
-    sw_alerts_sink sink = {note_notify, note_changed, note_removed, note_reported, f, hold, NULL};
+    sw_alerts_sink sink = holding(f);
     f->now_s = step->at_s;
     switch (step->what) {
     case MUTE:
@@ -179,7 +188,7 @@ static void alerts_live_as_the_table_says(void **state) {
 
 static void a_rise_in_severity_waits_too(void **state) {
     struct fixture *f = *state;
-    sw_alerts_sink sink = {note_notify, note_changed, note_removed, note_reported, f, hold, NULL};
+    sw_alerts_sink sink = holding(f);
     sw_finding one = finding("rule", NULL);
     muted = false;
     sw_alerts_apply(f->alerts, "detect", &one, 1, true, T0 * SW_NS_PER_S, &sink, NULL, NULL);

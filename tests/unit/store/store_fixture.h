@@ -97,6 +97,11 @@ static inline void collect_source(const char *source, int64_t origin_s, int64_t 
     sw_buf_printf(arg, "%s:%lld-%lld;", source, (long long)origin_s, (long long)watermark_s);
 }
 
+static inline void collect_flaps(const char *fingerprint, const char *reporter, uint32_t states,
+                                 uint32_t evaluation, void *arg) {
+    sw_buf_printf(arg, "%s:%s=%u@%u;", fingerprint, reporter, states, evaluation);
+}
+
 static inline void collect_counter(const char *name, const char *label, double value, void *arg) {
     sw_buf_printf(arg, "%s{%s}=%g;", name, label, value);
 }

@@ -58,6 +58,18 @@ static void silences_are_put_and_deleted(void **state) {
     assert_stored(f, sw_store_each_silence, collect_alert, "two=2;");
 }
 
+static void states_of_alerts_that_are_gone_are_put_and_deleted(void **state) {
+    struct fixture *f = *state;
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    sw_batch_put_flaps(batch, "a", "detect", 1, 2);
+    sw_batch_put_flaps(batch, "b", "detect", 1, 2);
+    sw_batch_put_flaps(batch, "b", "other", 0x1fffff, UINT32_MAX);
+    sw_batch_delete_flaps(batch, "a");
+    assert_int_equal(commit(f, batch), 0);
+    reopen_store(f);
+    assert_stored(f, sw_store_each_flaps, collect_flaps, "b:other=2097151@4294967295;");
+}
+
 static void old_traces_expire(void **state) {
     struct fixture *f = *state;
     sw_store_batch *batch = sw_store_batch_new(f->store);
@@ -373,7 +385,7 @@ static void a_damaged_database_is_set_aside(void **state) {
     }
 }
 
-#define NEWEST_SCHEMA "2"
+#define NEWEST_SCHEMA "3"
 
 static void run_sql(struct fixture *f, const char *sql) {
     char *path = xasprintf("%s/spanwatch.db", f->folder);
@@ -390,7 +402,7 @@ static void a_database_of_the_first_schema_is_upgraded_and_kept(void **state) {
     sw_batch_put_alert(batch, "a", "1", 1);
     assert_int_equal(commit(f, batch), 0);
     close_store(f);
-    run_sql(f, "DROP TABLE silence; PRAGMA user_version = 1");
+    run_sql(f, "DROP TABLE silence; DROP TABLE flaps; PRAGMA user_version = 1");
     open_store(f);
     batch = sw_store_batch_new(f->store);
     sw_batch_put_silence(batch, "one", "1", 1);
@@ -495,6 +507,7 @@ int main(void) {
         STORE_TEST(a_newer_schema_is_refused_and_kept),
         STORE_TEST(a_database_of_the_first_schema_is_upgraded_and_kept),
         STORE_TEST(silences_are_put_and_deleted),
+        STORE_TEST(states_of_alerts_that_are_gone_are_put_and_deleted),
         STORE_TEST(a_full_disk_leaves_nothing_of_a_batch_and_gives_it_back),
         STORE_TEST(a_database_that_somebody_holds_is_an_error_that_passes),
     };
