@@ -15,6 +15,7 @@
 #include "net/http_client.h"
 #include "net/http_server.h"
 #include "net/secret.h"
+#include "sources/otlp/grpc_receiver.h"
 #include "sources/otlp/receiver.h"
 #include "sources/source.h"
 #include "store/store.h"
@@ -70,6 +71,7 @@ struct sw_agent {
     sw_detectors *detectors;
     sw_source *source;               /* NULL when none is enabled */
     sw_otlp_receiver *otlp_receiver; /* what sends to the source, when that is OTLP */
+    sw_otlp_grpc *otlp_grpc;
 
     /* The tick (tick.c). */
     uv_timer_t tick_timer;

@@ -39,6 +39,8 @@ static void stop(sw_agent *agent, const char *why) {
     sw_log(SW_LOG_INFO, "stopping", "reason", why, NULL);
     sw_systemd_notify("STOPPING=1");
     sw_tick_stop(agent);
+    sw_otlp_receiver_stop(agent->otlp_receiver);
+    sw_otlp_grpc_stop(agent->otlp_grpc);
     if (agent->server != NULL) {
         sw_http_server_free(agent->server);
         agent->server = NULL;
@@ -98,7 +100,8 @@ static void say_hello(const sw_agent *agent) {
                         : NULL;
     sw_log(SW_LOG_INFO, "spanwatch starts", "version", SW_VERSION, "tempo",
            agent->config->tempo_enabled ? tempo : "off", "otlp",
-           agent->config->tempo_enabled ? "off" : agent->config->otlp_http_address, "webhook",
+           agent->config->tempo_enabled ? "off" : agent->config->otlp_http_address, "otlp_grpc",
+           agent->config->tempo_enabled ? "off" : agent->config->otlp_grpc_address, "webhook",
            webhook != NULL ? webhook : "none, alerts are written to standard output", "scripts",
            agent->paths.scripts_dir, "storage", agent->paths.storage, "listen", agent->config->listen_address,
            NULL);
@@ -135,6 +138,7 @@ int sw_agent_run(const sw_config *config, const sw_agent_paths *paths) {
     }
     uv_close((uv_handle_t *)&agent.watchdog, NULL);
     sw_otlp_receiver_free(agent.otlp_receiver);
+    sw_otlp_grpc_free(agent.otlp_grpc);
     if (agent.server != NULL) {
         sw_http_server_free(agent.server);
     }

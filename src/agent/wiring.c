@@ -118,35 +118,72 @@ static void open_otlp(sw_agent *agent) {
     agent->source = sw_otlp_source_new(&agent->loop, agent->clock, agent->metrics, &options);
 }
 
+static int cannot_receive(const char *address, const char *setting, const char *option, char *error) {
+    fprintf(
+        stderr,
+        "spanwatch: cannot receive spans on %s: %s\nChoose another address with %s or %s; an empty one is "
+        "nowhere.\n",
+        address, error, setting, option);
+    free(error);
+    return EXIT_CONFIG;
+}
+
+/* Whoever reaches the address could make up traffic, and alerts. */
+static void warn_if_open(const sw_agent *agent) {
+    const sw_config *config = agent->config;
+    bool local = (agent->otlp_receiver == NULL || sw_otlp_receiver_is_local(agent->otlp_receiver)) &&
+                 (agent->otlp_grpc == NULL || sw_otlp_grpc_is_local(agent->otlp_grpc));
+    if (!local && config->otlp_bearer_token_file[0] == '\0' && config->otlp_tls_client_ca_file[0] == '\0') {
+        sw_log(SW_LOG_WARN,
+               "anybody who reaches this machine can send spans: set SPANWATCH_OTLP_BEARER_TOKEN_FILE, or "
+               "receive on a loopback address",
+               "http", config->otlp_http_address, "grpc", config->otlp_grpc_address, NULL);
+    }
+}
+
 int sw_agent_receive(sw_agent *agent) {
     const sw_config *config = agent->config;
     if (config->tempo_enabled || agent->source == NULL) {
         return 0;
     }
+    const sw_tls_files tls = {.cert_file = config->otlp_tls_cert_file,
+                              .key_file = config->otlp_tls_key_file,
+                              .ca_file = config->otlp_tls_client_ca_file};
+    sw_otlp_receiver_options options = {.address = config->otlp_http_address,
+                                        .max_body = (size_t)config->otlp_max_body_bytes,
+                                        .tls = tls.cert_file[0] != '\0' ? &tls : NULL,
+                                        .bearer_token_file = config->otlp_bearer_token_file};
     char *error = NULL;
-    agent->otlp_receiver =
-        sw_otlp_receiver_new(&agent->loop, config->otlp_http_address, (size_t)config->otlp_max_body_bytes,
-                             agent->source, agent->metrics, &error);
-    if (agent->otlp_receiver == NULL) {
-        fprintf(stderr,
-                "spanwatch: cannot receive spans on %s: %s\nChoose another address with "
-                "SPANWATCH_OTLP_HTTP_ADDRESS or --otlp-http-address.\n",
-                config->otlp_http_address, error);
-        free(error);
-        return EXIT_CONFIG;
+    if (options.address[0] != '\0') {
+        agent->otlp_receiver =
+            sw_otlp_receiver_new(&agent->loop, &options, agent->source, agent->metrics, &error);
+        if (agent->otlp_receiver == NULL) {
+            return cannot_receive(options.address, "SPANWATCH_OTLP_HTTP_ADDRESS", "--otlp-http-address",
+                                  error);
+        }
     }
+    options.address = config->otlp_grpc_address;
+    if (options.address[0] != '\0') {
+        agent->otlp_grpc = sw_otlp_grpc_new(&agent->loop, &options, agent->source, agent->metrics, &error);
+        if (agent->otlp_grpc == NULL) {
+            return cannot_receive(options.address, "SPANWATCH_OTLP_GRPC_ADDRESS", "--otlp-grpc-address",
+                                  error);
+        }
+    }
+    warn_if_open(agent);
     return 0;
 }
 
 static void open_source(sw_agent *agent) {
     const sw_config *config = agent->config;
-    if (!config->tempo_enabled && config->otlp_http_address[0] != '\0') {
+    if (!config->tempo_enabled &&
+        (config->otlp_http_address[0] != '\0' || config->otlp_grpc_address[0] != '\0')) {
         open_otlp(agent);
         return;
     }
     if (!config->tempo_enabled) {
         sw_log(SW_LOG_WARN, "no source is enabled: nothing is watched", "setting",
-               "TEMPO_ENABLED=false and no SPANWATCH_OTLP_HTTP_ADDRESS", NULL);
+               "TEMPO_ENABLED=false and no SPANWATCH_OTLP_HTTP_ADDRESS or SPANWATCH_OTLP_GRPC_ADDRESS", NULL);
         return;
     }
     int64_t interval = config->tempo_alert_interval_secs, step = step_s(config);

@@ -189,6 +189,7 @@ static int start_agent(struct demo *demo, int otlp_port) {
         xasprintf("TEMPO_ALERT_INTERVAL_SECS=%d", INTERVAL_S),
         xstrdup("TEMPO_LOOKBACK_WINDOW_SECS=10"),
         xasprintf("SPANWATCH_OTLP_HTTP_ADDRESS=127.0.0.1:%d", otlp_port),
+        xstrdup("SPANWATCH_OTLP_GRPC_ADDRESS="),
         xstrdup("SPANWATCH_OTLP_SETTLE_SECS=2"),
         xstrdup("SPANWATCH_LISTEN_ADDRESS="),
         xasprintf("SPANWATCH_STORAGE_PATH=%s/data", demo->folder),

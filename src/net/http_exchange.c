@@ -62,15 +62,24 @@ static sw_http_exchange *new_exchange(sw_http_server *server, struct MHD_Connect
     return exchange;
 }
 
+/* An orphan has no server, and gave back what it held of its bytes when it became one. */
+static void release_body(sw_http_exchange *exchange) {
+    if (exchange->server != NULL) {
+        exchange->server->body_bytes -= exchange->counted;
+    }
+    exchange->counted = 0;
+    sw_buf_release(&exchange->body);
+}
+
 static void free_exchange(sw_http_exchange *exchange) {
     for (size_t i = 0; i < exchange->n_headers; i++) {
         free(exchange->header_names[i]);
         free(exchange->header_values[i]);
     }
+    release_body(exchange);
     if (exchange->response != NULL) {
         MHD_destroy_response(exchange->response);
     }
-    sw_buf_release(&exchange->body);
     free(exchange->method);
     free(exchange->path);
     free(exchange);
@@ -151,12 +160,19 @@ void sw_http_defer(sw_http_exchange *exchange) {
 }
 
 static void reply_error(sw_http_exchange *exchange, int status, const char *message) {
-    char *body = xasprintf("{\"error\": \"%s\"}\n", message);
-    sw_http_reply(exchange, status, "application/json", body, strlen(body));
+    bool plain = exchange->server->plain_errors;
+    char *body = plain ? xasprintf("%s\n", message) : xasprintf("{\"error\": \"%s\"}\n", message);
+    sw_http_reply(exchange, status, plain ? "text/plain; charset=utf-8" : "application/json", body,
+                  strlen(body));
     free(body);
 }
 
 static void refuse(sw_http_exchange *exchange) {
+    if (exchange->too_many) {
+        sw_http_reply_header(exchange, "Retry-After", "1");
+        reply_error(exchange, MHD_HTTP_SERVICE_UNAVAILABLE, "too many requests are coming in at once");
+        return;
+    }
     if (exchange->route != NULL) {
         reply_error(exchange, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large");
         return;
@@ -174,7 +190,7 @@ static void refuse(sw_http_exchange *exchange) {
 /* Receiving. */
 
 static bool is_unwanted(const sw_http_exchange *exchange) {
-    return exchange->route == NULL || exchange->too_large;
+    return exchange->route == NULL || exchange->too_large || exchange->too_many;
 }
 
 static void take_headers(sw_http_exchange *exchange) {
@@ -189,9 +205,16 @@ static void take_headers(sw_http_exchange *exchange) {
 }
 
 static bool take_body(sw_http_exchange *exchange, const char *data, size_t len) {
-    if (!is_unwanted(exchange) && sw_buf_append(&exchange->body, data, len) != 0) {
-        exchange->too_large = true;
-        sw_buf_release(&exchange->body);
+    sw_http_server *server = exchange->server;
+    if (!is_unwanted(exchange)) {
+        exchange->too_large = len > server->max_body - exchange->body.len;
+        exchange->too_many = !exchange->too_large && server->body_bytes + len > server->max_bodies;
+    }
+    if (!is_unwanted(exchange) && sw_buf_append(&exchange->body, data, len) == 0) {
+        exchange->counted += len;
+        server->body_bytes += len;
+    } else if (exchange->counted > 0) {
+        release_body(exchange);
     }
     if (is_unwanted(exchange)) {
         exchange->discarded += len;
@@ -274,6 +297,8 @@ void http_on_request_end(void *arg, struct MHD_Connection *connection, void **sl
         exchange->state = EXCHANGE_ORPHANED;
     }
     if (exchange->state == EXCHANGE_ORPHANED) { /* the handler still holds it, and frees it by replying */
+        server->body_bytes -= exchange->counted;
+        exchange->counted = 0;
         exchange->connection = NULL;
         exchange->peer = NULL;
         exchange->server = NULL;

@@ -126,3 +126,16 @@ int http_listen(const char *address, int *port, char **error) {
     free(host);
     return fd;
 }
+
+bool http_is_loopback(int fd) {
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &len) != 0) {
+        return false;
+    }
+    if (address.ss_family == AF_INET) {
+        return ntohl(((const struct sockaddr_in *)(const void *)&address)->sin_addr.s_addr) >> 24 == 127;
+    }
+    return address.ss_family == AF_INET6 &&
+           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)&address)->sin6_addr);
+}

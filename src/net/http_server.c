@@ -74,6 +74,7 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **s
         http_peer *gone = *slot;
         if (gone != NULL) {
             DL_DELETE(server->peers, gone);
+            sw_tls_identity_release(gone->identity);
             free(gone);
         }
         *slot = NULL;
@@ -88,6 +89,10 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **s
     http_peer *came = xcalloc(1, sizeof *came);
     came->fd = info->connect_fd;
     came->since_ms = uv_now(server->loop);
+    if (server->tls != NULL) {
+        info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        came->identity = info != NULL ? sw_tls_server_apply(server->tls, info->tls_session) : NULL;
+    }
     DL_APPEND(server->peers, came);
     *slot = came;
 }
@@ -135,13 +140,22 @@ static struct MHD_Daemon *start_daemon(sw_http_server *server, const sw_http_ser
                                        unsigned idle_s) {
     unsigned connections =
         options->max_connections > 0 ? options->max_connections : HTTP_SERVER_MAX_CONNECTIONS;
+    /* Each connection gets the certificate as it is then (on_connection); these are for a beginning. */
+    const struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0,
+         server->tls != NULL ? (void *)(uintptr_t)sw_tls_server_cert(server->tls) : NULL},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0,
+         server->tls != NULL ? (void *)(uintptr_t)sw_tls_server_key(server->tls) : NULL},
+        {MHD_OPTION_END, 0, NULL},
+    };
     return MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, http_on_request, server,
-        MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-        connections, MHD_OPTION_CONNECTION_TIMEOUT, idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)HTTP_SERVER_CONNECTION_MEMORY, MHD_OPTION_NOTIFY_COMPLETED, http_on_request_end, server,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        MHD_USE_EPOLL | MHD_USE_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (server->tls != NULL ? MHD_USE_TLS : 0),
+        0, NULL, NULL, http_on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT,
+        idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_SERVER_CONNECTION_MEMORY,
+        MHD_OPTION_NOTIFY_COMPLETED, http_on_request_end, server, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+        server, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        server->tls != NULL ? MHD_OPTION_ARRAY : MHD_OPTION_END, tls, MHD_OPTION_END);
 }
 
 static void watch(sw_http_server *server, int epoll_fd, unsigned idle_s) {
@@ -160,19 +174,6 @@ static void watch(sw_http_server *server, int epoll_fd, unsigned idle_s) {
     run(server);
 }
 
-static bool is_loopback(int fd) {
-    struct sockaddr_storage address = {0};
-    socklen_t len = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &len) != 0) {
-        return false;
-    }
-    if (address.ss_family == AF_INET) {
-        return ntohl(((const struct sockaddr_in *)(const void *)&address)->sin_addr.s_addr) >> 24 == 127;
-    }
-    return address.ss_family == AF_INET6 &&
-           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)&address)->sin6_addr);
-}
-
 bool sw_http_server_is_local(const sw_http_server *server) {
     return server->local;
 }
@@ -180,16 +181,21 @@ bool sw_http_server_is_local(const sw_http_server *server) {
 sw_http_server *sw_http_server_new(uv_loop_t *loop, const sw_http_server_options *options, char **error) {
     unsigned idle_s = options->idle_timeout_s > 0 ? options->idle_timeout_s : HTTP_SERVER_IDLE_S;
     sw_http_server *server = xcalloc(1, sizeof *server);
-    int fd = http_listen(options->address, &server->port, error);
+    server->tls = options->tls != NULL ? sw_tls_server_new(options->tls, error) : NULL;
+    bool good = options->tls == NULL || server->tls != NULL;
+    int fd = good ? http_listen(options->address, &server->port, error) : -1;
     if (fd < 0) {
+        sw_tls_server_free(server->tls);
         free(server);
         return NULL;
     }
     server->loop = loop;
-    server->local = is_loopback(fd);
+    server->local = http_is_loopback(fd);
     server->admit = options->admit;
     server->admit_arg = options->admit_arg;
     server->max_body = options->max_body > 0 ? options->max_body : HTTP_SERVER_MAX_BODY;
+    server->max_bodies = options->max_bodies > 0 ? options->max_bodies : 16 * server->max_body;
+    server->plain_errors = options->plain_errors;
     server->patience_ms = (uint64_t)idle_s * 2000;
     server->daemon = start_daemon(server, options, fd, idle_s);
     const union MHD_DaemonInfo *info =
@@ -199,6 +205,7 @@ sw_http_server *sw_http_server_new(uv_loop_t *loop, const sw_http_server_options
         if (server->daemon != NULL) {
             MHD_stop_daemon(server->daemon);
         }
+        sw_tls_server_free(server->tls);
         free(server);
         return NULL;
     }
@@ -236,6 +243,7 @@ void sw_http_server_free(sw_http_server *server) {
         free(server->routes[i]);
     }
     free(server->routes);
+    sw_tls_server_free(server->tls);
     free(server);
 }
 

@@ -3,7 +3,8 @@
  *
  * Routes are matched by method and exact path, or by prefix when the path ends in '/'; the first match in
  * order of adding wins. HEAD is answered as GET without a body. Unknown paths get 404, known paths with
- * another method 405 with Allow, bodies over the limit 413, all as JSON {"error": "…"}. A handler answers at
+ * another method 405 with Allow, bodies over the limit 413, and when the bodies that are coming in are over
+ * theirs together, 503 with Retry-After; all as JSON {"error": "…"} or as plain text. A handler answers at
  * once with sw_http_reply(); or keeps the request (sw_http_defer()) and answers later; if the client goes
  * away first, the reply is dropped. What was deferred must be answered once in any case, even after the
  * server was freed: that is what frees the exchange. A handler must not free the server.
@@ -15,7 +16,7 @@
 
 #include <uv.h>
 
-#include "base/base.h"
+#include "net/tls_server.h"
 
 typedef struct sw_http_server sw_http_server;
 typedef struct sw_http_exchange sw_http_exchange;
@@ -23,8 +24,11 @@ typedef struct sw_http_exchange sw_http_exchange;
 typedef struct sw_http_server_options {
     const char *address;      /* "127.0.0.1:9464", "[::1]:9464", ":9464" (all), port 0 = any free one */
     size_t max_body;          /* bytes; 0 = 1 MiB */
+    size_t max_bodies;        /* bytes of all bodies that are coming in; 0 = 16 times max_body */
     unsigned max_connections; /* 0 = 128 */
     unsigned idle_timeout_s;  /* 0 = 30 */
+    const sw_tls_files *tls;  /* NULL: no TLS */
+    bool plain_errors;        /* the server's own answers are plain text */
     /* Asked before each handler; NULL: every request is admitted. False when it has replied itself. */
     bool (*admit)(sw_http_exchange *exchange, void *arg);
     void *admit_arg;

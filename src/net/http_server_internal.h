@@ -26,6 +26,7 @@ typedef struct http_peer {
     int fd;
     uint64_t since_ms; /* when it came, or its last request was answered */
     bool deferred;     /* waits for us, not we for it */
+    sw_tls_identity *identity;
 } http_peer;
 
 typedef enum exchange_state {
@@ -45,8 +46,9 @@ struct sw_http_exchange {
     char *method;
     char *path;
     sw_buf body;
+    size_t counted;   /* of the body, in what the server counts */
     size_t discarded; /* bytes of a body that nobody wants */
-    bool too_large;
+    bool too_large, too_many;
     exchange_state state;
     bool kept; /* was deferred: the handler holds it until it replies */
     int status;
@@ -65,7 +67,10 @@ struct sw_http_server {
     uv_idle_t *soon;
     http_route **routes;
     size_t n_routes;
-    size_t max_body;
+    size_t max_body, max_bodies;
+    size_t body_bytes; /* of all exchanges, now */
+    bool plain_errors;
+    sw_tls_server *tls;   /* NULL: none */
     uint64_t patience_ms; /* for one request, from the end of the one before to its answer */
     int port;
     bool local;
@@ -81,6 +86,9 @@ int http_listen(const char *address, int *port, char **error);
 /* Splits "host:port", "[v6]:port", ":port" (*host is then NULL; caller frees). False when it is none of
  * these. */
 bool http_split_address(const char *address, char **host, int *port);
+
+/* Whether a listening socket can be reached from this machine alone. */
+bool http_is_loopback(int fd);
 
 /* Runs the daemon on the next pass of the loop, for what its descriptor does not tell of. */
 void http_server_run_soon(sw_http_server *server);

@@ -77,9 +77,12 @@ int sw_otlp_inflate(const char *data, size_t len, sw_buf *out);
 void sw_otlp_response(sw_buf *out, bool json, uint64_t rejected, const char *message);
 /* google.rpc.Status. */
 typedef enum sw_otlp_code {
+    SW_OTLP_OK = 0,
     SW_OTLP_INVALID_ARGUMENT = 3,
+    SW_OTLP_DEADLINE_EXCEEDED = 4,
     SW_OTLP_RESOURCE_EXHAUSTED = 8,
     SW_OTLP_UNIMPLEMENTED = 12,
+    SW_OTLP_INTERNAL = 13,
     SW_OTLP_UNAVAILABLE = 14,
     SW_OTLP_UNAUTHENTICATED = 16,
 } sw_otlp_code;

@@ -13,6 +13,8 @@ OWNERS = {
     "lualib.h": ("worker",),
     "curl/": ("net",),
     "microhttpd.h": ("net",),
+    "nghttp2/": ("net",),
+    "gnutls/": ("net",),
     "sqlite3.h": ("store",),
     "msgpack": ("protocol", "detectors", "worker"),
     "seccomp.h": ("worker",),

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "net/http_server.h"
 #include "sources/otlp/otlp_source.h"
 
 #define PROTOBUF "application/x-protobuf"
@@ -14,6 +15,8 @@ struct sw_otlp_receiver {
     sw_http_server *server;
     sw_source *source;
     size_t max_body;
+    otlp_access access;
+    bool stopping;
     sw_metric *m_requests;
 };
 
@@ -38,6 +41,12 @@ static void refuse(const struct request *request, int status, sw_otlp_code code,
     sw_otlp_status(&body, request->json, code, why);
     reply(request, status, &body);
     sw_buf_release(&body);
+}
+
+static void ask_to_wait(const struct request *request) {
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%d", OTLP_RETRY_AFTER_S);
+    sw_http_reply_header(request->exchange, "Retry-After", seconds);
 }
 
 /* "application/json; charset=utf-8" is application/json. */
@@ -91,7 +100,7 @@ static void take(const struct request *request, sw_otlp_text body) {
         refuse(request, 400, SW_OTLP_INVALID_ARGUMENT, why);
         return;
     case SW_OTLP_BUSY:
-        sw_http_reply_header(request->exchange, "Retry-After", "1");
+        ask_to_wait(request);
         refuse(request, 429, SW_OTLP_RESOURCE_EXHAUSTED, why);
         return;
     case SW_OTLP_TAKEN:
@@ -104,6 +113,22 @@ static void take(const struct request *request, sw_otlp_text body) {
     sw_buf_release(&answer);
 }
 
+/* False when it has replied. */
+static bool admit(struct request *request) {
+    sw_otlp_receiver *receiver = request->receiver;
+    if (!otlp_access_admits(&receiver->access, sw_http_header(request->exchange, "Authorization"))) {
+        sw_http_reply_header(request->exchange, "WWW-Authenticate", "Bearer realm=\"spanwatch\"");
+        refuse(request, 401, SW_OTLP_UNAUTHENTICATED, "the bearer token is missing or wrong");
+        return false;
+    }
+    if (receiver->stopping) {
+        ask_to_wait(request);
+        refuse(request, 503, SW_OTLP_UNAVAILABLE, "the agent is stopping");
+        return false;
+    }
+    return true;
+}
+
 static void post_traces(sw_http_exchange *exchange, void *arg) {
     struct request request = {.receiver = arg, .exchange = exchange};
     const char *type = sw_http_header(exchange, "Content-Type");
@@ -112,6 +137,9 @@ static void post_traces(sw_http_exchange *exchange, void *arg) {
         static const char why[] = "Content-Type must be " PROTOBUF " or " JSON "\n";
         sw_metric_add(request.receiver->m_requests, 1, "415");
         sw_http_reply(exchange, 415, "text/plain; charset=utf-8", why, sizeof why - 1);
+        return;
+    }
+    if (!admit(&request)) {
         return;
     }
     sw_buf_init(&request.inflated, request.receiver->max_body);
@@ -126,10 +154,13 @@ static void post_traces(sw_http_exchange *exchange, void *arg) {
     sw_buf_release(&request.protobuf);
 }
 
-sw_otlp_receiver *sw_otlp_receiver_new(uv_loop_t *loop, const char *address, size_t max_body,
+sw_otlp_receiver *sw_otlp_receiver_new(uv_loop_t *loop, const sw_otlp_receiver_options *options,
                                        sw_source *source, sw_metrics *metrics, char **error) {
-    sw_http_server_options options = {.address = address, .max_body = max_body};
-    sw_http_server *server = sw_http_server_new(loop, &options, error);
+    sw_http_server_options listening = {.address = options->address,
+                                        .max_body = options->max_body,
+                                        .tls = options->tls,
+                                        .plain_errors = true};
+    sw_http_server *server = sw_http_server_new(loop, &listening, error);
     if (server == NULL) {
         return NULL;
     }
@@ -137,7 +168,8 @@ sw_otlp_receiver *sw_otlp_receiver_new(uv_loop_t *loop, const char *address, siz
     sw_otlp_receiver *receiver = xcalloc(1, sizeof *receiver);
     receiver->server = server;
     receiver->source = source;
-    receiver->max_body = max_body;
+    receiver->max_body = options->max_body;
+    otlp_access_init(&receiver->access, options);
     receiver->m_requests = sw_metrics_counter(metrics, "spanwatch_otlp_requests_total",
                                               "Requests to /v1/traces by the status of the answer.", by_code);
     sw_http_server_route(server, "POST", "/v1/traces", post_traces, receiver);
@@ -147,8 +179,19 @@ sw_otlp_receiver *sw_otlp_receiver_new(uv_loop_t *loop, const char *address, siz
 void sw_otlp_receiver_free(sw_otlp_receiver *receiver) {
     if (receiver != NULL) {
         sw_http_server_free(receiver->server);
+        otlp_access_release(&receiver->access);
         free(receiver);
     }
+}
+
+void sw_otlp_receiver_stop(sw_otlp_receiver *receiver) {
+    if (receiver != NULL) {
+        receiver->stopping = true;
+    }
+}
+
+bool sw_otlp_receiver_is_local(const sw_otlp_receiver *receiver) {
+    return sw_http_server_is_local(receiver->server);
 }
 
 int sw_otlp_receiver_port(const sw_otlp_receiver *receiver) {

@@ -93,6 +93,7 @@ class Agent:
             "SPANWATCH_SCRIPTS_DIR": SCRIPTS,
             "SPANWATCH_STORAGE_PATH": self.folder / "data",
             "SPANWATCH_LISTEN_ADDRESS": f"127.0.0.1:{self.port}",
+            "SPANWATCH_OTLP_GRPC_ADDRESS": "",
             "SPANWATCH_LOG_LEVEL": "debug",
             "SPANWATCH_WEBHOOK_BACKOFF_MIN_MS": 50,
             "SPANWATCH_WEBHOOK_BACKOFF_MAX_MS": 500,
