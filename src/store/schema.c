@@ -34,8 +34,8 @@ static const char *const migrations[] = {
     " attempts INTEGER NOT NULL, dead INTEGER NOT NULL, last_error TEXT NOT NULL);"
     "CREATE INDEX outbox_dead ON outbox (receiver, id) WHERE dead = 1;",
     "CREATE TABLE silence (id TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;",
-    "CREATE TABLE flaps (fingerprint TEXT PRIMARY KEY, reporter TEXT NOT NULL, states INTEGER NOT NULL,"
-    " evaluation INTEGER NOT NULL) WITHOUT ROWID;",
+    ("CREATE TABLE flaps (fingerprint TEXT PRIMARY KEY, reporter TEXT NOT NULL, states INTEGER NOT NULL,"
+     " evaluation INTEGER NOT NULL) WITHOUT ROWID;"),
 };
 
 /* A damaged database of this size or less is noticed at once; in a larger one when the damage is read. */
