@@ -27,6 +27,7 @@ static void resume(sw_outbox *outbox, sw_entry *entry) {
     entry->due_mono_ns = mono + (wait < 0 ? 0 : wait < longest ? wait : longest);
     entry->stored = true;
     entry->state = SW_ENTRY_READY;
+    sw_outbox_tell_inside(entry);
     sw_queue_update(&outbox->queue, entry);
 }
 
@@ -41,6 +42,8 @@ static void copy_row(sw_outbox_row *to, const sw_outbox_row *from) {
     to->idempotency_key = xstrdup(from->idempotency_key);
     to->content_type = xstrdup(from->content_type);
     to->last_error = xstrdup(from->last_error);
+    to->group_key = xstrdup(from->group_key);
+    to->group_labels = xstrdup(from->group_labels);
     to->body = xmalloc(from->body_len + 1);
     memcpy(to->body, from->body, from->body_len);
     to->body[from->body_len] = '\0';
@@ -112,7 +115,7 @@ static void now_stored(sw_outbox *outbox, const struct sw_pending_row *row) {
         return;
     }
     entry->stored = true;
-    if (entry->state == SW_ENTRY_SETTLED || entry->row.attempts > 0) {
+    if (entry->state == SW_ENTRY_SETTLED || entry->row.attempts > 0 || entry->whole) {
         sw_outbox_record(outbox, entry);
     }
 }
@@ -137,6 +140,7 @@ static void let_go(sw_outbox *outbox, const sw_pending_rows *pending) {
     for (size_t i = 0; i < pending->n; i++) {
         sw_entry *entry = sw_queue_find(&outbox->queue, pending->rows[i].id);
         if (entry != NULL && entry->state == SW_ENTRY_HELD) {
+            outbox->n_storing -= entry->reserved ? 1 : 0;
             entry->state = SW_ENTRY_READY;
             sw_queue_update(&outbox->queue, entry);
         }
@@ -193,26 +197,37 @@ static sw_pending_rows *pending_of(sw_outbox *outbox, sw_store_batch *batch) {
     return pending;
 }
 
+static void add_pending(sw_outbox *outbox, sw_store_batch *batch, int64_t id, bool in_memory) {
+    sw_pending_rows *pending = pending_of(outbox, batch);
+    pending->rows = xrealloc_array(pending->rows, pending->n + 1, sizeof *pending->rows);
+    pending->rows[pending->n++] = (struct sw_pending_row){id, in_memory};
+}
+
+void sw_outbox_hold(sw_outbox *outbox, sw_store_batch *batch, const sw_entry *entry) {
+    add_pending(outbox, batch, entry->row.id, true);
+}
+
 /* The content is the caller's. */
-static void add_row(sw_outbox *outbox, sw_store_batch *batch, const sw_outbox_row *content) {
+static void add_row(sw_outbox *outbox, sw_store_batch *batch, const sw_outbox_row *content, int64_t wait_ms) {
     sw_outbox_row row = *content;
     row.id = sw_store_next_outbox_id(outbox->store);
     row.receiver = (char *)outbox->options.name;
-    row.created_ns = row.next_attempt_ns = sw_wall_ns(outbox->clock);
+    row.created_ns = sw_wall_ns(outbox->clock);
+    row.next_attempt_ns = row.created_ns + wait_ms * SW_NS_PER_MS;
     row.attempts = 0;
     row.dead = false;
     row.last_error = (char *)"";
     sw_batch_put_outbox(batch, &row);
-    sw_pending_rows *pending = pending_of(outbox, batch);
-    pending->rows = xrealloc_array(pending->rows, pending->n + 1, sizeof *pending->rows);
     bool in_memory = outbox->n_unloaded == 0 && has_room(outbox);
-    pending->rows[pending->n++] = (struct sw_pending_row){row.id, in_memory};
+    add_pending(outbox, batch, row.id, in_memory);
     if (in_memory) {
         sw_outbox_row copy;
         copy_row(&copy, &row);
         outbox->loaded_until = row.id;
         sw_entry *entry = sw_queue_add(&outbox->queue, outbox, &copy);
-        entry->created_mono_ns = entry->due_mono_ns = sw_mono_ns(outbox->clock);
+        entry->created_mono_ns = sw_mono_ns(outbox->clock);
+        entry->due_mono_ns = entry->created_mono_ns + wait_ms * SW_NS_PER_MS;
+        sw_outbox_tell_inside(entry);
     } else {
         outbox->n_unloaded++;
     }
@@ -228,14 +243,19 @@ void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const sw_notificati
         .content_type = (char *)notification->content_type,
         .body = (char *)notification->body,
         .body_len = notification->len,
+        .resolved = notification->resolved,
+        .severity = notification->severity,
+        .group_key = (char *)notification->group_key,
+        .group_labels = (char *)notification->group_labels_json,
+        .group_interval_ms = notification->group_interval_ms,
     };
-    add_row(outbox, batch, &content);
+    add_row(outbox, batch, &content, notification->group_key != NULL ? notification->group_wait_ms : 0);
 }
 
 /* As a new row: an older id would not be looked for in the store any more. */
 void sw_outbox_send_again(sw_outbox *outbox, sw_store_batch *batch, const sw_outbox_row *dead) {
     sw_outbox_drop(outbox, batch, dead);
-    add_row(outbox, batch, dead);
+    add_row(outbox, batch, dead, 0);
 }
 
 void sw_outbox_drop(sw_outbox *outbox, sw_store_batch *batch, const sw_outbox_row *dead) {
@@ -292,10 +312,23 @@ static void make_metrics(sw_outbox *outbox, sw_metrics *metrics) {
     outbox->m.duration =
         sw_metrics_histogram(metrics, "spanwatch_delivery_duration_ms",
                              "Time of one attempt, in milliseconds.", receiver, bounds, SW_ARRAY_LEN(bounds));
+    static const char *const receiver_state[] = {"receiver", "state", NULL};
+    outbox->m.combined = sw_metrics_counter(
+        metrics, "spanwatch_combined_alerts_total",
+        "Alerts in notifications of several: told, or only counted (truncated).", receiver_result);
+    outbox->m.held = sw_metrics_gauge(metrics, "spanwatch_receiver_held_back",
+                                      "1 while notifications wait for the limit per hour.", receiver);
+    outbox->m.circuit =
+        sw_metrics_gauge(metrics, "spanwatch_receiver_circuit_state",
+                         "1 for the state that the receiver is in: closed (all is well), open (nothing is "
+                         "sent for a while), half_open (one attempt at a time).",
+                         receiver_state);
     static const char *const results[] = {"delivered", "retried", "dead"};
     for (size_t i = 0; i < SW_ARRAY_LEN(results); i++) {
         sw_metric_add(outbox->m.deliveries, 0, outbox->options.name, results[i]);
     }
+    sw_metric_add(outbox->m.combined, 0, outbox->options.name, "told");
+    sw_metric_add(outbox->m.combined, 0, outbox->options.name, "truncated");
 }
 
 sw_outbox *sw_outbox_new(uv_loop_t *loop, const sw_clock *clock, sw_http_client *http, sw_store *store,
@@ -316,6 +349,7 @@ sw_outbox *sw_outbox_new(uv_loop_t *loop, const sw_clock *clock, sw_http_client 
     outbox->open_handles = 2;
     uv_unref((uv_handle_t *)&outbox->due_timer);
     make_metrics(outbox, metrics);
+    sw_outbox_restore_notified(outbox);
     sw_store_each_outbox(store, restore_row, outbox);
     if (outbox->dead > 0 || sw_outbox_depth(outbox) > 0) {
         sw_log(SW_LOG_INFO, "notifications of the last run", "receiver", options->name, "waiting",
@@ -355,6 +389,7 @@ void sw_outbox_free(sw_outbox *outbox) {
     sw_queue_release(&outbox->queue);
     sw_secrets_free(outbox->secrets);
     free(outbox->failing);
+    free(outbox->recent.mono_ns);
     uv_close((uv_handle_t *)&outbox->due_timer, handle_closed);
     uv_close((uv_handle_t *)&outbox->write_timer, handle_closed);
 }
@@ -388,6 +423,6 @@ size_t sw_outbox_dead(const sw_outbox *outbox) {
 }
 
 int64_t sw_outbox_oldest_age_ms(const sw_outbox *outbox) {
-    const sw_entry *oldest = sw_queue_oldest(&outbox->queue);
+    const sw_entry *oldest = sw_queue_oldest(&outbox->queue, outbox->holding);
     return oldest == NULL ? 0 : (sw_mono_ns(outbox->clock) - oldest->created_mono_ns) / SW_NS_PER_MS;
 }

@@ -1,13 +1,22 @@
 /*
- * Delivery at least once: every notification is a row in the store before its first attempt; 2xx ends it;
- * network errors, 408, 425, 429 and 5xx are tried again with exponential backoff, full jitter and Retry-After
- * (an hour at most) until max_age; other statuses, and what is older than max_age, become dead letters (the
- * newest SW_OUTBOX_MAX_DEAD are kept). Rows of one fingerprint are delivered in order, each waiting until the
- * one before is delivered or dead; different fingerprints go in parallel (max_in_flight).
+ * Delivery at least once: what an alert has to say is a row in the store before its first attempt; 2xx ends
+ * it; network errors, 408, 425, 429 and 5xx are tried again with exponential backoff, full jitter and
+ * Retry-After (an hour at most) until max_age; other statuses, and what is older than max_age, become dead
+ * letters (the newest SW_OUTBOX_MAX_DEAD are kept). Rows of one fingerprint are delivered in order, each
+ * waiting until the one before is delivered or dead; different fingerprints go in parallel (max_in_flight).
  *
  * A status decides as soon as it has come, whatever becomes of the answer's body, which is not used. After
- * three attempts in a row that got no answer at all the receiver is away: then one attempt at a time is made,
- * with growing pauses of at most 30 s, until one is answered.
+ * three attempts in a row without an answer, or with 408 or 5xx, the circuit to the receiver opens: then one
+ * attempt at a time is made, with growing pauses of at most 30 s, until one has another answer. A Retry-After
+ * holds for the row; for the others up to 30 s of it.
+ *
+ * Alerts of a group go out together: when a group is due (after group_wait_ms, and group_interval_ms after
+ * its last notification), its rows are combined into one (combine.c), which takes the place of the oldest of
+ * them, has a key of its own and is committed before its first attempt; from then on it is a row like others.
+ * An alert of which several rows wait is told once, as it is now, with the traces of all; alerts beyond
+ * max_alerts are counted in the notification, which settles them. With max_per_hour, what is too much waits,
+ * and the next notification that is allowed tells all that waits, of whatever group. What an alert has to say
+ * stays in order, also when it changes its group meanwhile.
  *
  * Sequence: sw_outbox_add() puts the row into the caller's batch; when that batch has been committed, the row
  * may be sent (the outbox hears of it by itself). If the commit failed, the row is sent all the same, from
@@ -20,7 +29,8 @@
  *
  * Metrics: spanwatch_deliveries_total{receiver,result} (delivered, retried, dead),
  * spanwatch_outbox_depth{receiver}, spanwatch_outbox_dead{receiver},
- * spanwatch_delivery_duration_ms{receiver}.
+ * spanwatch_delivery_duration_ms{receiver}, spanwatch_combined_alerts_total{receiver,result} (told,
+ * truncated), spanwatch_receiver_held_back{receiver}, spanwatch_receiver_circuit_state{receiver,state}.
  */
 #ifndef SW_DELIVERY_OUTBOX_H
 #define SW_DELIVERY_OUTBOX_H
@@ -105,7 +115,10 @@ void sw_outbox_committed(sw_outbox *outbox);
 void sw_outbox_drain(sw_outbox *outbox, void (*done)(void *arg), void *arg);
 size_t sw_outbox_depth(const sw_outbox *outbox); /* rows not delivered, without dead letters */
 size_t sw_outbox_dead(const sw_outbox *outbox);
+/* Of the notification that could be sent for the longest time: without what waits for its group. */
 int64_t sw_outbox_oldest_age_ms(const sw_outbox *outbox);
+/* "closed", "open" or "half_open". */
+const char *sw_outbox_circuit(const sw_outbox *outbox);
 
 /* The signature header's value: "t=UNIXSECONDS,v1=HEX" where HEX is HMAC-SHA-256 over "UNIXSECONDS.BODY". */
 void sw_webhook_signature(const char *secret, size_t secret_len, int64_t unix_s, const void *body, size_t len,

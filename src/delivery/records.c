@@ -12,16 +12,16 @@ static void arm(sw_outbox *outbox, uint64_t ms) {
     }
 }
 
-static sw_store_batch *filling(sw_outbox *outbox) {
+sw_store_batch *sw_records_batch(sw_outbox *outbox) {
     if (outbox->records == NULL) {
         outbox->records = sw_store_batch_new(outbox->store);
     }
     return outbox->records;
 }
 
-static void added(sw_outbox *outbox) {
-    outbox->n_records++;
-    if (outbox->n_records == WRITE_NOW && !outbox->write_failing) {
+void sw_records_added(sw_outbox *outbox, size_t n) {
+    outbox->n_records += n;
+    if (outbox->n_records >= WRITE_NOW && !outbox->write_failing) {
         sw_records_flush(outbox);
     } else if (!outbox->writing) {
         arm(outbox, WRITE_AFTER_MS);
@@ -29,23 +29,23 @@ static void added(sw_outbox *outbox) {
 }
 
 void sw_records_put(sw_outbox *outbox, const sw_outbox_row *row) {
-    sw_batch_put_outbox(filling(outbox), row);
-    added(outbox);
+    sw_batch_put_outbox(sw_records_batch(outbox), row);
+    sw_records_added(outbox, 1);
 }
 
 void sw_records_update(sw_outbox *outbox, const sw_outbox_row *row) {
-    sw_batch_update_outbox(filling(outbox), row);
-    added(outbox);
+    sw_batch_update_outbox(sw_records_batch(outbox), row);
+    sw_records_added(outbox, 1);
 }
 
 void sw_records_delete(sw_outbox *outbox, int64_t id) {
-    sw_batch_delete_outbox(filling(outbox), id);
-    added(outbox);
+    sw_batch_delete_outbox(sw_records_batch(outbox), id);
+    sw_records_added(outbox, 1);
 }
 
 void sw_records_trim_dead(sw_outbox *outbox) {
-    sw_batch_trim_dead(filling(outbox), outbox->options.name, SW_OUTBOX_MAX_DEAD);
-    added(outbox);
+    sw_batch_trim_dead(sw_records_batch(outbox), outbox->options.name, SW_OUTBOX_MAX_DEAD);
+    sw_records_added(outbox, 1);
 }
 
 static void note_failure(sw_outbox *outbox, int result, const char *message) {
@@ -71,7 +71,7 @@ static void committed(int result, const char *message, sw_store_batch *batch, vo
         if (result != 0) {
             arm(outbox, RETRY_MS);
         } else if (outbox->records != NULL) {
-            arm(outbox, WRITE_AFTER_MS);
+            arm(outbox, outbox->n_storing > 0 ? 0 : WRITE_AFTER_MS); /* those wait to be sent */
         }
         sw_outbox_check_drained(outbox);
     }

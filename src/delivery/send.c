@@ -6,8 +6,9 @@
 #include "net/url.h"
 #include "telemetry/log.h"
 
-#define AWAY_AFTER 3            /* attempts in a row without an answer */
-#define AWAY_PAUSE_MAX_MS 30000 /* between attempts while the receiver is away */
+#define OPEN_AFTER 3 /* attempts in a row that failed for the receiver's sake */
+#define PAUSE_MAX_MS                                                                                         \
+    30000 /* between attempts while the circuit is open, and before all that follow a Retry-After */
 
 int64_t sw_backoff_ms(int attempt, int64_t min_ms, int64_t max_ms, double random) {
     int64_t limit = min_ms;
@@ -28,8 +29,30 @@ static int64_t pause_ms(const sw_outbox *outbox, int attempt, int64_t max_ms) {
     return sw_backoff_ms(attempt, outbox->options.backoff_min_ms, max_ms, outbox->random());
 }
 
+const char *sw_outbox_circuit(const sw_outbox *outbox) {
+    if (outbox->in_trouble < OPEN_AFTER) {
+        return "closed";
+    }
+    bool may_try = outbox->in_flight > 0 || sw_mono_ns(outbox->clock) >= outbox->gate_mono_ns;
+    return may_try ? "half_open" : "open";
+}
+
+static void show_circuit(sw_outbox *outbox) {
+    static const char *const states[] = {"closed", "open", "half_open"};
+    const char *state = sw_outbox_circuit(outbox);
+    if (state == outbox->shown_circuit) {
+        return;
+    }
+    outbox->shown_circuit = state;
+    for (size_t i = 0; i < SW_ARRAY_LEN(states); i++) {
+        sw_metric_set(outbox->m.circuit, sw_streq(states[i], state), outbox->options.name, states[i]);
+    }
+}
+
 void sw_outbox_show(sw_outbox *outbox) {
     const char *name = outbox->options.name;
+    show_circuit(outbox);
+    sw_metric_set(outbox->m.held, outbox->holding, name);
     sw_metric_set(outbox->m.depth, (double)sw_outbox_depth(outbox), name);
     sw_metric_set(outbox->m.dead, (double)outbox->dead, name);
 }
@@ -75,7 +98,8 @@ void sw_outbox_record(sw_outbox *outbox, sw_entry *entry) {
     }
     bool settled = entry->state == SW_ENTRY_SETTLED;
     if (!settled || entry->row.dead) {
-        sw_records_update(outbox, &entry->row);
+        (entry->whole ? sw_records_put : sw_records_update)(outbox, &entry->row);
+        entry->whole = false;
     } else {
         sw_records_delete(outbox, entry->row.id);
     }
@@ -93,6 +117,7 @@ static void leave(sw_outbox *outbox, sw_entry *entry) {
 static void delivered(sw_outbox *outbox, sw_entry *entry) {
     log_success(outbox);
     sw_metric_add(outbox->m.deliveries, 1, outbox->options.name, "delivered");
+    sw_outbox_note_notified(outbox, entry);
     leave(outbox, entry);
 }
 
@@ -156,18 +181,23 @@ static void failed(sw_outbox *outbox, sw_entry *entry, const sw_attempt_result *
     }
 }
 
-/* Whether anybody is there decides how many attempts are made at once. */
-static void note_answer(sw_outbox *outbox, bool answered) {
-    if (answered) {
-        outbox->unanswered = 0;
+/* The circuit: how the receiver is decides when the next attempt is made, and how many at once. */
+static void note_answer(sw_outbox *outbox, const sw_attempt_result *result) {
+    int64_t now = sw_mono_ns(outbox->clock), asked_ms = result->retry_after_ms;
+    if (asked_ms > 0) {
+        asked_ms = asked_ms < PAUSE_MAX_MS ? asked_ms : PAUSE_MAX_MS;
+        outbox->asked_mono_ns = now + asked_ms * SW_NS_PER_MS;
+    }
+    if (!result->in_trouble) {
+        outbox->in_trouble = 0;
         outbox->gate_mono_ns = 0;
         return;
     }
-    if (++outbox->unanswered >= AWAY_AFTER) {
+    if (++outbox->in_trouble >= OPEN_AFTER) {
         int64_t max = outbox->options.backoff_max_ms;
-        max = max < AWAY_PAUSE_MAX_MS ? max : AWAY_PAUSE_MAX_MS;
-        int64_t pause = pause_ms(outbox, outbox->unanswered - AWAY_AFTER, max);
-        outbox->gate_mono_ns = sw_mono_ns(outbox->clock) + pause * SW_NS_PER_MS;
+        max = max < PAUSE_MAX_MS ? max : PAUSE_MAX_MS;
+        int64_t pause = pause_ms(outbox, outbox->in_trouble - OPEN_AFTER, max);
+        outbox->gate_mono_ns = now + pause * SW_NS_PER_MS;
     }
 }
 
@@ -176,7 +206,7 @@ static void settle(sw_outbox *outbox, sw_entry *entry, const sw_attempt_result *
     sw_metric_observe(outbox->m.duration, ms, outbox->options.name);
     outbox->in_flight--;
     entry->attempt = NULL;
-    note_answer(outbox, result->answered);
+    note_answer(outbox, result);
     if (result->verdict == SW_ATTEMPT_DELIVERED) {
         delivered(outbox, entry);
     } else {
@@ -200,7 +230,7 @@ static bool to_stdout(const sw_outbox *outbox) {
 }
 
 static size_t most_in_flight(const sw_outbox *outbox) {
-    bool one = outbox->unanswered >= AWAY_AFTER || to_stdout(outbox); /* lines stay whole, and in order */
+    bool one = outbox->in_trouble >= OPEN_AFTER || to_stdout(outbox); /* lines stay whole, and in order */
     return one ? 1 : outbox->options.max_in_flight;
 }
 
@@ -228,6 +258,7 @@ static void formatted(const char *content_type, const char *body, size_t len, vo
 static void start(sw_outbox *outbox, sw_entry *entry) {
     const sw_row_format *format = &outbox->options.format;
     entry->state = SW_ENTRY_IN_FLIGHT;
+    sw_outbox_release_reservation(outbox, entry);
     sw_queue_update(&outbox->queue, entry);
     outbox->in_flight++;
     if (format->start != NULL && !to_stdout(outbox)) {
@@ -247,19 +278,41 @@ static void arm(sw_outbox *outbox, int64_t at_mono_ns) {
     uv_timer_start(&outbox->due_timer, on_due, ms, 0);
 }
 
+static int64_t due_ns(const sw_outbox *outbox, const sw_entry *entry) {
+    int64_t due = entry->due_mono_ns;
+    due = due > outbox->gate_mono_ns ? due : outbox->gate_mono_ns;
+    return due > outbox->asked_mono_ns ? due : outbox->asked_mono_ns;
+}
+
+/* Whether it did something, so that there may be more. Else *at_mono_ns is when there is (0: not by time). */
+static bool send_next(sw_outbox *outbox, int64_t *at_mono_ns) {
+    sw_entry *entry = sw_queue_first_due(&outbox->queue);
+    if (entry == NULL || due_ns(outbox, entry) > sw_mono_ns(outbox->clock)) {
+        *at_mono_ns = entry != NULL ? due_ns(outbox, entry) : 0;
+        sw_outbox_nothing_due(outbox);
+        return false;
+    }
+    if (!sw_outbox_may_send(outbox, entry, at_mono_ns)) {
+        return false;
+    }
+    if (sw_outbox_must_combine(outbox, entry)) {
+        return sw_outbox_combine(outbox, entry);
+    }
+    start(outbox, entry);
+    return true;
+}
+
 void sw_outbox_pump(sw_outbox *outbox) {
+    int64_t at_mono_ns = 0;
     uv_timer_stop(&outbox->due_timer);
-    while (!outbox->draining && outbox->in_flight < most_in_flight(outbox)) {
-        sw_entry *entry = sw_queue_first_due(&outbox->queue);
-        if (entry == NULL) {
-            break;
-        }
-        int64_t due = entry->due_mono_ns > outbox->gate_mono_ns ? entry->due_mono_ns : outbox->gate_mono_ns;
-        if (due > sw_mono_ns(outbox->clock)) {
-            arm(outbox, due);
-            break;
-        }
-        start(outbox, entry);
+    while (!outbox->draining && outbox->in_flight < most_in_flight(outbox) &&
+           send_next(outbox, &at_mono_ns)) {
+    }
+    if (at_mono_ns > 0) {
+        arm(outbox, at_mono_ns);
+    }
+    if (outbox->n_storing > 0) {
+        sw_records_flush(outbox);
     }
     sw_outbox_show(outbox);
 }

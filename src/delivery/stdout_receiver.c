@@ -33,9 +33,9 @@ static void on_written(uv_fs_t *request) {
         return;
     }
     if (attempt->done != NULL) {
-        sw_attempt_result result = {SW_ATTEMPT_DELIVERED, true, "", "", -1};
+        sw_attempt_result result = {SW_ATTEMPT_DELIVERED, false, "", "", -1};
         if (attempt->written < attempt->len) {
-            result = (sw_attempt_result){SW_ATTEMPT_RETRY, false, "standard output",
+            result = (sw_attempt_result){SW_ATTEMPT_RETRY, true, "standard output",
                                          n < 0 ? uv_strerror((int)n) : "nothing was written", -1};
         }
         attempt->done(&result, attempt->arg);

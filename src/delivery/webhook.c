@@ -53,12 +53,13 @@ static void quote(const sw_http_response *response, char *out, size_t size) {
 static void ended(const sw_http_response *response, void *arg) {
     sw_attempt *attempt = arg;
     char reason[32], message[300];
-    sw_attempt_result result = {.reason = reason, .message = message, .retry_after_ms = -1};
+    sw_attempt_result result = {
+        .in_trouble = true, .reason = reason, .message = message, .retry_after_ms = -1};
     if (response->status != 0) {
         char said[QUOTE_MAX + 1];
         quote(response, said, sizeof said);
         int status = response->status;
-        result.answered = true;
+        result.in_trouble = status == 408 || status >= 500;
         result.verdict = status / 100 == 2  ? SW_ATTEMPT_DELIVERED
                          : may_pass(status) ? SW_ATTEMPT_RETRY
                                             : SW_ATTEMPT_REFUSED;

@@ -25,9 +25,10 @@ static const struct {
                           "sii"},
     [SW_OP_PUT_COUNTER] = {"INSERT OR REPLACE INTO counter (name, label, value) VALUES (?, ?, ?)", "ssd"},
     [SW_OP_PUT_OUTBOX] = {"INSERT OR REPLACE INTO outbox (id, receiver, fingerprint, idempotency_key,"
-                          " content_type, body, created_ns, next_attempt_ns, attempts, dead, last_error)"
-                          " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                          "issssbiiiis"},
+                          " content_type, body, created_ns, next_attempt_ns, attempts, dead, last_error,"
+                          " resolved, severity, combined, group_key, group_labels, group_interval_ms)"
+                          " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                          "issssbiiiisiiissi"},
     [SW_OP_UPDATE_OUTBOX] = {"UPDATE outbox SET next_attempt_ns = ?, attempts = ?, dead = ?, last_error = ?"
                              " WHERE id = ?",
                              "iiisi"},
@@ -42,6 +43,11 @@ static const struct {
                          " VALUES (?, ?, ?, ?)",
                          "ssii"},
     [SW_OP_DELETE_FLAPS] = {"DELETE FROM flaps WHERE fingerprint = ?", "s"},
+    [SW_OP_PUT_NOTIFIED] =
+        {"INSERT INTO notified (receiver, group_key, at_ns, group_interval_ms) VALUES (?, ?, ?, ?)", "ssii"},
+    [SW_OP_EXPIRE_NOTIFIED] = {"DELETE FROM notified WHERE receiver = ?"
+                               " AND at_ns <= ? - max(group_interval_ms, 3600000) * 1000000",
+                               "si"},
 };
 
 sw_store_batch *sw_store_batch_new(sw_store *store) {
@@ -159,7 +165,9 @@ void sw_batch_put_counter(sw_store_batch *batch, const char *name, const char *l
 void sw_batch_put_outbox(sw_store_batch *batch, const sw_outbox_row *row) {
     add(batch, SW_OP_PUT_OUTBOX, row->id, row->receiver, row->fingerprint, row->idempotency_key,
         row->content_type, row->body, row->body_len, row->created_ns, row->next_attempt_ns,
-        (int64_t)row->attempts, (int64_t)row->dead, row->last_error);
+        (int64_t)row->attempts, (int64_t)row->dead, row->last_error, (int64_t)row->resolved,
+        (int64_t)row->severity, (int64_t)row->combined, row->group_key, row->group_labels,
+        row->group_interval_ms);
 }
 
 void sw_batch_update_outbox(sw_store_batch *batch, const sw_outbox_row *row) {
@@ -190,6 +198,15 @@ void sw_batch_put_flaps(sw_store_batch *batch, const char *fingerprint, const ch
 
 void sw_batch_delete_flaps(sw_store_batch *batch, const char *fingerprint) {
     add(batch, SW_OP_DELETE_FLAPS, fingerprint);
+}
+
+void sw_batch_put_notified(sw_store_batch *batch, const char *receiver, const char *group_key, int64_t at_ns,
+                           int64_t group_interval_ms) {
+    add(batch, SW_OP_PUT_NOTIFIED, receiver, group_key, at_ns, group_interval_ms);
+}
+
+void sw_batch_expire_notified(sw_store_batch *batch, const char *receiver, int64_t now_ns) {
+    add(batch, SW_OP_EXPIRE_NOTIFIED, receiver, now_ns);
 }
 
 static sqlite3_stmt *statement_for(sw_store *store, sw_op op) {

@@ -124,10 +124,14 @@ int sw_store_each_flaps(sw_store *store,
 #define OUTBOX_COLUMNS                                                                                       \
     "id, receiver, fingerprint, idempotency_key, content_type, body, created_ns, next_attempt_ns, "          \
     "attempts, "                                                                                             \
-    "dead, last_error"
+    "dead, last_error, resolved, severity, combined, group_key, group_labels, group_interval_ms"
 
 static char *copy_text(sqlite3_stmt *s, int column) {
     return xstrdup(text(s, column));
+}
+
+static char *copy_if_any(sqlite3_stmt *s, int column) {
+    return sqlite3_column_bytes(s, column) > 0 ? copy_text(s, column) : NULL;
 }
 
 static void copy_row(sqlite3_stmt *s, sw_outbox_row *row) {
@@ -144,6 +148,12 @@ static void copy_row(sqlite3_stmt *s, sw_outbox_row *row) {
         .attempts = sqlite3_column_int(s, 8),
         .dead = sqlite3_column_int(s, 9) != 0,
         .last_error = copy_text(s, 10),
+        .resolved = sqlite3_column_int(s, 11) != 0,
+        .severity = sqlite3_column_int(s, 12),
+        .combined = sqlite3_column_int(s, 13) != 0,
+        .group_key = copy_if_any(s, 14),
+        .group_labels = copy_if_any(s, 15),
+        .group_interval_ms = sqlite3_column_int64(s, 16),
     };
     row->body = xmalloc(row->body_len + 1);
     if (row->body_len > 0) {
@@ -159,6 +169,8 @@ void sw_outbox_row_release(sw_outbox_row *row) {
     free(row->content_type);
     free(row->body);
     free(row->last_error);
+    free(row->group_key);
+    free(row->group_labels);
     *row = (sw_outbox_row){0};
 }
 
@@ -201,6 +213,18 @@ int sw_store_read_outbox(sw_store *store, const char *receiver, bool dead, int64
         return -1;
     }
     return n;
+}
+
+int sw_store_each_notified(sw_store *store,
+                           void (*each)(const char *receiver, const char *group_key, int64_t at_ns,
+                                        int64_t group_interval_ms, void *arg),
+                           void *arg) {
+    sqlite3_stmt *s =
+        query(store, "SELECT receiver, group_key, at_ns, group_interval_ms FROM notified ORDER BY at_ns, id");
+    while (next(s)) {
+        each(text(s, 0), text(s, 1), sqlite3_column_int64(s, 2), sqlite3_column_int64(s, 3), arg);
+    }
+    return end(store, s);
 }
 
 int64_t sw_store_next_outbox_id(sw_store *store) {

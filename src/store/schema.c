@@ -36,6 +36,14 @@ static const char *const migrations[] = {
     "CREATE TABLE silence (id TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;",
     ("CREATE TABLE flaps (fingerprint TEXT PRIMARY KEY, reporter TEXT NOT NULL, states INTEGER NOT NULL,"
      " evaluation INTEGER NOT NULL) WITHOUT ROWID;"),
+    ("ALTER TABLE outbox ADD COLUMN resolved INTEGER NOT NULL DEFAULT 0;"
+     "ALTER TABLE outbox ADD COLUMN severity INTEGER NOT NULL DEFAULT 0;"
+     "ALTER TABLE outbox ADD COLUMN combined INTEGER NOT NULL DEFAULT 0;"
+     "ALTER TABLE outbox ADD COLUMN group_key TEXT NOT NULL DEFAULT '';"
+     "ALTER TABLE outbox ADD COLUMN group_labels TEXT NOT NULL DEFAULT '';"
+     "ALTER TABLE outbox ADD COLUMN group_interval_ms INTEGER NOT NULL DEFAULT 0;"
+     "CREATE TABLE notified (id INTEGER PRIMARY KEY, receiver TEXT NOT NULL, group_key TEXT NOT NULL,"
+     " at_ns INTEGER NOT NULL, group_interval_ms INTEGER NOT NULL);"),
 };
 
 /* A damaged database of this size or less is noticed at once; in a larger one when the damage is read. */

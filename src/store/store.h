@@ -29,7 +29,8 @@ void sw_store_close(sw_store *store);
 /* Database, journal and its index, in bytes. */
 int64_t sw_store_size_bytes(const sw_store *store);
 
-/* A notification waiting for delivery, or a dead letter. */
+/* A notification waiting for delivery, or a dead letter. What one alert has to say, or, `combined`, what
+ * several have. */
 typedef struct sw_outbox_row {
     int64_t id; /* ascending; order of creation */
     char *receiver;
@@ -43,6 +44,12 @@ typedef struct sw_outbox_row {
     int attempts;
     bool dead;        /* in the dead letters */
     char *last_error; /* "" when none */
+    bool resolved;
+    int severity;
+    bool combined;
+    char *group_key;           /* NULL when it is on its own */
+    char *group_labels;        /* JSON object, or NULL */
+    int64_t group_interval_ms; /* from this notification of the group to the next, at least */
 } sw_outbox_row;
 void sw_outbox_row_release(sw_outbox_row *row);
 
@@ -78,7 +85,12 @@ int sw_store_each_flaps(sw_store *store,
                                      uint32_t evaluation, void *arg),
                         void *arg);
 int sw_store_each_outbox(sw_store *store, void (*each)(const sw_outbox_row *row, void *arg),
-                         void *arg);              /* by id */
+                         void *arg); /* by id */
+/* When notifications went out, by time: those of groups ("" is none), and of receivers that count them. */
+int sw_store_each_notified(sw_store *store,
+                           void (*each)(const char *receiver, const char *group_key, int64_t at_ns,
+                                        int64_t group_interval_ms, void *arg),
+                           void *arg);
 int64_t sw_store_next_outbox_id(sw_store *store); /* hands out ids in memory: unique over restarts */
 /* Reads rows while running, on the pool, after the commits that were started before: those of `receiver` that
  * are dead letters, or those that are not, with a greater id than `after_id`, by id, at most `limit`. `done`
@@ -113,6 +125,10 @@ void sw_batch_update_outbox(sw_store_batch *batch, const sw_outbox_row *row);
 void sw_batch_delete_outbox(sw_store_batch *batch, int64_t id);
 /* Deletes the oldest dead letters of a receiver until `keep` are left. */
 void sw_batch_trim_dead(sw_store_batch *batch, const char *receiver, int64_t keep);
+void sw_batch_put_notified(sw_store_batch *batch, const char *receiver, const char *group_key, int64_t at_ns,
+                           int64_t group_interval_ms);
+/* Forgets what is over an hour old, and longer ago than its group's interval. */
+void sw_batch_expire_notified(sw_store_batch *batch, const char *receiver, int64_t now_ns);
 /* `ended` is called once when the next commit of this batch has ended, before the commit's own callback: with
  * 0, or -1 when it failed (a hook may then add itself again, for the next try); or with SW_BATCH_FREED when
  * the batch is freed without. For who adds to a batch that somebody else commits. */

@@ -25,6 +25,8 @@ typedef enum sw_op {
     SW_OP_DELETE_SILENCE,
     SW_OP_PUT_FLAPS,
     SW_OP_DELETE_FLAPS,
+    SW_OP_PUT_NOTIFIED,
+    SW_OP_EXPIRE_NOTIFIED,
     SW_OP_COUNT,
 } sw_op;
 

@@ -2,6 +2,7 @@
 #include "delivery/outbox_fixture.h"
 
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -16,6 +17,7 @@ struct child {
     int64_t number;
     int batches;
     int pipe;
+    bool grouped;
 };
 
 static void next_batch(struct child *child);
@@ -35,18 +37,28 @@ static void next_batch(struct child *child) {
         return;
     }
     sw_store_batch *batch = sw_store_batch_new(child->store);
-    char body[32];
+    char body[64], fingerprint[32];
     for (int i = 0; i < ROWS_PER_BATCH; i++) {
-        int n = snprintf(body, sizeof body, "%lld", (long long)++child->number);
-        sw_notification notification = {
-            .fingerprint = "f", .content_type = "text/plain", .body = body, .len = (size_t)n};
+        long long number = ++child->number;
+        snprintf(fingerprint, sizeof fingerprint, "%lld", number);
+        snprintf(body, sizeof body, child->grouped ? "{\"fingerprint\": \"%lld\"}" : "%lld", number);
+        sw_notification notification = {.fingerprint = child->grouped ? fingerprint : "f",
+                                        .group_key = !child->grouped   ? NULL
+                                                     : number % 2 == 0 ? "G"
+                                                                       : "H",
+                                        .group_wait_ms = 1,
+                                        .group_interval_ms = 1,
+                                        .content_type = "application/json",
+                                        .body = body,
+                                        .len = strlen(body)};
         sw_outbox_add(child->outbox, batch, &notification);
     }
     sw_store_commit(child->store, batch, child_committed, child);
 }
 
-static void run_child(const char *folder, const char *url, int64_t number, long die_us, int pipe) {
-    struct child child = {.number = number, .pipe = pipe};
+static void run_child(const char *folder, const char *url, int64_t number, long die_us, int pipe,
+                      bool grouped) {
+    struct child child = {.number = number, .pipe = pipe, .grouped = grouped};
     char *warning = NULL, *error = NULL;
     uv_loop_init(&child.loop);
     child.store = sw_store_open(&child.loop, folder, &warning, &error);
@@ -88,12 +100,12 @@ static void on_child_told(uv_poll_t *poll, int status, int events) {
 }
 
 /* Runs an agent until it is killed; returns the last number that was committed as far as it knew. */
-static int64_t live_and_die(struct fixture *f, int64_t last, long die_us) {
+static int64_t live_and_die(struct fixture *f, int64_t last, long die_us, bool grouped) {
     int ends[2];
     assert_int_equal(pipe(ends), 0);
     pid_t pid = fork();
     if (pid == 0) {
-        run_child(f->folder, f->url, last, die_us, ends[1]);
+        run_child(f->folder, f->url, last, die_us, ends[1], grouped);
     }
     close(ends[1]);
     int64_t told = last;
@@ -130,21 +142,54 @@ static int64_t check_received(struct fixture *f, int64_t before) {
     return highest;
 }
 
-static void killed_at_a_random_instruction_every_notification_comes(void **state) {
-    struct fixture *f = *state;
+/* Of the numbers in groups: each comes, in one notification and no other. */
+static int64_t check_groups(struct fixture *f, int64_t before) {
+    int64_t highest = before;
+    size_t n_told = 0;
+    static char keys[RECEIVED_MAX][40]; /* of the notification that told it */
+    memset(keys, 0, sizeof keys);
+    for (size_t i = 0; i < f->receiver.n; i++) {
+        const char *key = header(&f->receiver, i, "Idempotency-Key");
+        json_t *root = json_loads(f->receiver.got[i].body, 0, NULL);
+        const json_t *alerts = json_object_get(root, "alerts");
+        assert_true(json_array_size(alerts) > 0);
+        for (size_t j = 0; j < json_array_size(alerts); j++) {
+            const json_t *alert = json_array_get(alerts, j);
+            int64_t number = strtoll(json_string_value(json_object_get(alert, "fingerprint")), NULL, 10);
+            assert_true(number > before && number - before < RECEIVED_MAX);
+            char *told = keys[number - before];
+            assert_true(told[0] == '\0' || strcmp(told, key) == 0);
+            n_told += told[0] == '\0' ? 1 : 0;
+            snprintf(told, sizeof keys[0], "%s", key);
+            highest = number > highest ? number : highest;
+        }
+        for (size_t j = 0; j < i; j++) {
+            bool same = strstr(f->receiver.got[j].head, key) != NULL;
+            assert_true(!same || strcmp(f->receiver.got[i].body, f->receiver.got[j].body) == 0);
+        }
+        json_decref(root);
+    }
+    assert_int_equal(n_told, highest - before);
+    return highest;
+}
+
+static void die_again_and_again(struct fixture *f, bool grouped) {
     int64_t last = 0;
     f->clock = *sw_clock_system(); /* as the children's */
     close_outbox(f);               /* the children have the store in turn */
     for (int i = 0; i < 10; i++) {
         uint32_t random = 0;
         sw_random_bytes(&random, sizeof random);
-        int64_t told = live_and_die(f, last, 5000 + (long)(random % 40000));
+        int64_t told = live_and_die(f, last, 5000 + (long)(random % 40000), grouped);
         open_outbox(f); /* sends what is left */
+        while (sw_outbox_depth(f->outbox) > 0) {
+            uv_run(&f->loop, UV_RUN_ONCE);
+        }
         run_until_idle(f);
         assert_int_equal(sw_outbox_depth(f->outbox), 0);
         assert_int_equal(stored_rows(f), 0);
         close_outbox(f);
-        int64_t received = check_received(f, last);
+        int64_t received = (grouped ? check_groups : check_received)(f, last);
         assert_true(received >= told);
         last = received;
         forget_received(&f->receiver);
@@ -152,8 +197,19 @@ static void killed_at_a_random_instruction_every_notification_comes(void **state
     open_outbox(f);
 }
 
+static void killed_at_a_random_instruction_every_notification_comes(void **state) {
+    die_again_and_again(*state, false);
+}
+
+static void killed_at_a_random_instruction_each_alert_of_a_group_comes_in_one_notification(void **state) {
+    die_again_and_again(*state, true);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            killed_at_a_random_instruction_each_alert_of_a_group_comes_in_one_notification, set_up,
+            tear_down),
         cmocka_unit_test_setup_teardown(killed_at_a_random_instruction_every_notification_comes, set_up,
                                         tear_down),
     };

@@ -142,6 +142,52 @@ static void outbox_rows_come_back_in_order_and_ids_are_never_used_again(void **s
     assert_int_equal(sw_store_next_outbox_id(f->store), 3);
 }
 
+static void collect_group(const sw_outbox_row *one, void *arg) {
+    sw_buf_printf(arg, "%lld %d %d %d %s %s %lld;", (long long)one->id, one->resolved, one->severity,
+                  one->combined, one->group_key != NULL ? one->group_key : "-",
+                  one->group_labels != NULL ? one->group_labels : "-", (long long)one->group_interval_ms);
+}
+
+static void a_rows_group_is_kept(void **state) {
+    struct fixture *f = *state;
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    sw_outbox_row alone = row(f->store, "{}", 2), grouped = row(f->store, "{}", 2);
+    grouped.resolved = grouped.combined = true;
+    grouped.severity = 2;
+    grouped.group_key = "{service=\"a\"}";
+    grouped.group_labels = "{\"service\":\"a\"}";
+    grouped.group_interval_ms = 300000;
+    sw_batch_put_outbox(batch, &alone);
+    sw_batch_put_outbox(batch, &grouped);
+    assert_int_equal(commit(f, batch), 0);
+    assert_stored(f, sw_store_each_outbox, collect_group,
+                  "1 0 0 0 - - 0;2 1 2 1 {service=\"a\"} {\"service\":\"a\"} 300000;");
+}
+
+static void collect_notified(const char *receiver, const char *group_key, int64_t at_ns,
+                             int64_t group_interval_ms, void *arg) {
+    sw_buf_printf(arg, "%s %s %lld %lld;", receiver, group_key, (long long)(at_ns / 1000000000),
+                  (long long)group_interval_ms);
+}
+
+static void what_went_out_is_remembered_for_an_hour_or_its_groups_interval(void **state) {
+    struct fixture *f = *state;
+    const int64_t second = 1000000000;
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    sw_batch_put_notified(batch, "webhook", "", 1000 * second, 0);
+    sw_batch_put_notified(batch, "webhook", "day", 900 * second, INT64_C(86400000));
+    sw_batch_put_notified(batch, "webhook", "minute", 1001 * second, 60000);
+    sw_batch_put_notified(batch, "other", "", 1000 * second, 0);
+    assert_int_equal(commit(f, batch), 0);
+    assert_stored(f, sw_store_each_notified, collect_notified,
+                  "webhook day 900 86400000;webhook  1000 0;other  1000 0;webhook minute 1001 60000;");
+    batch = sw_store_batch_new(f->store);
+    sw_batch_expire_notified(batch, "webhook", 4600 * second);
+    assert_int_equal(commit(f, batch), 0);
+    assert_stored(f, sw_store_each_notified, collect_notified,
+                  "webhook day 900 86400000;other  1000 0;webhook minute 1001 60000;");
+}
+
 static void the_oldest_dead_letters_are_trimmed(void **state) {
     struct fixture *f = *state;
     sw_store_batch *batch = sw_store_batch_new(f->store);
@@ -385,7 +431,7 @@ static void a_damaged_database_is_set_aside(void **state) {
     }
 }
 
-#define NEWEST_SCHEMA "3"
+#define NEWEST_SCHEMA "4"
 
 static void run_sql(struct fixture *f, const char *sql) {
     char *path = xasprintf("%s/spanwatch.db", f->folder);
@@ -400,10 +446,18 @@ static void a_database_of_the_first_schema_is_upgraded_and_kept(void **state) {
     struct fixture *f = *state;
     sw_store_batch *batch = sw_store_batch_new(f->store);
     sw_batch_put_alert(batch, "a", "1", 1);
+    sw_outbox_row waiting = row(f->store, "{}", 2);
+    sw_batch_put_outbox(batch, &waiting);
     assert_int_equal(commit(f, batch), 0);
     close_store(f);
-    run_sql(f, "DROP TABLE silence; DROP TABLE flaps; PRAGMA user_version = 1");
+    run_sql(
+        f,
+        "DROP TABLE silence; DROP TABLE flaps; DROP TABLE notified; ALTER TABLE outbox DROP COLUMN resolved;"
+        "ALTER TABLE outbox DROP COLUMN severity; ALTER TABLE outbox DROP COLUMN combined;"
+        "ALTER TABLE outbox DROP COLUMN group_key; ALTER TABLE outbox DROP COLUMN group_labels;"
+        "ALTER TABLE outbox DROP COLUMN group_interval_ms; PRAGMA user_version = 1");
     open_store(f);
+    assert_stored(f, sw_store_each_outbox, collect_outbox, "1 webhook f k application/json [{}] 1 2 0 0 '';");
     batch = sw_store_batch_new(f->store);
     sw_batch_put_silence(batch, "one", "1", 1);
     assert_int_equal(commit(f, batch), 0);
@@ -493,6 +547,8 @@ int main(void) {
         STORE_TEST(old_traces_expire),
         STORE_TEST(a_detectors_state_is_kept_as_bytes),
         STORE_TEST(outbox_rows_come_back_in_order_and_ids_are_never_used_again),
+        STORE_TEST(a_rows_group_is_kept),
+        STORE_TEST(what_went_out_is_remembered_for_an_hour_or_its_groups_interval),
         STORE_TEST(the_oldest_dead_letters_are_trimmed),
         STORE_TEST(rows_are_loaded_after_the_commits_before),
         STORE_TEST(commits_end_in_the_order_of_their_start),

@@ -1,0 +1,346 @@
+/* Alerts that are told together: when, in which notification, and that none is lost or told twice by it. */
+#include "delivery/outbox_fixture.h"
+
+#include <jansson.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#define WAIT_MS 30000
+#define INTERVAL_MS 300000
+
+/* One notice; its body has what combining looks at. */
+static void notice(struct fixture *f, sw_store_batch *batch, const char *group, const char *fingerprint,
+                   const char *status, const char *trace) {
+    char body[512];
+    snprintf(body, sizeof body,
+             "{\"anomaly_type\": \"slow\", \"fingerprint\": \"%s\", \"status\": \"%s\", \"summary\": \"%s is "
+             "%s\", \"trace_id\": %s%s%s, \"traces\": [%s%s%s]}",
+             fingerprint, status, fingerprint, status, trace != NULL ? "\"" : "null",
+             trace != NULL ? trace : "", trace != NULL ? "\"" : "", trace != NULL ? "{\"trace_id\": \"" : "",
+             trace != NULL ? trace : "", trace != NULL ? "\"}" : "");
+    sw_notification notification = {
+        .fingerprint = fingerprint,
+        .resolved = strcmp(status, "resolved") == 0,
+        .severity = 1,
+        .group_key = group,
+        .group_labels_json = group != NULL ? "{\"service\": \"shop\"}" : NULL,
+        .group_wait_ms = WAIT_MS,
+        .group_interval_ms = INTERVAL_MS,
+        .content_type = "application/json",
+        .body = body,
+        .len = strlen(body),
+    };
+    sw_outbox_add(f->outbox, batch, &notification);
+}
+
+static void tell(struct fixture *f, const char *group, const char *fingerprint, const char *status) {
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    notice(f, batch, group, fingerprint, status, NULL);
+    commit(f, batch);
+    run_until_idle(f);
+}
+
+/* "a firing, b resolved; c firing +2": what each notification told, and how many it only counted. "(a
+ * firing)" was on its own. Valid until the next call. */
+static const char *told(struct fixture *f) {
+    static char text[4096];
+    size_t n = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < f->receiver.n; i++) {
+        json_t *root = json_loads(f->receiver.got[i].body, 0, NULL);
+        assert_non_null(root);
+        const json_t *alerts = json_object_get(root, "alerts");
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s", i > 0 ? "; " : "");
+        if (alerts == NULL) {
+            n += (size_t)snprintf(text + n, sizeof text - n, "(%s %s)",
+                                  json_string_value(json_object_get(root, "fingerprint")),
+                                  json_string_value(json_object_get(root, "status")));
+        }
+        for (size_t j = 0; j < json_array_size(alerts); j++) {
+            const json_t *alert = json_array_get(alerts, j);
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s %s", j > 0 ? ", " : "",
+                                  json_string_value(json_object_get(alert, "fingerprint")),
+                                  json_string_value(json_object_get(alert, "status")));
+        }
+        json_int_t truncated = json_integer_value(json_object_get(root, "truncated_alerts"));
+        if (truncated > 0) {
+            n += (size_t)snprintf(text + n, sizeof text - n, " +%d", (int)truncated);
+        }
+        json_decref(root);
+    }
+    return text;
+}
+
+static void assert_settled(struct fixture *f) {
+    assert_int_equal(sw_outbox_depth(f->outbox), 0);
+    assert_int_equal(stored_rows(f), 0);
+    assert_null(f->outbox->queue.told);
+    assert_int_equal(f->outbox->queue.bytes, 0);
+    assert_int_equal(f->outbox->n_reserved, 0);
+    assert_int_equal(f->outbox->n_storing, 0);
+}
+
+/* ---- when ---- */
+
+static void the_first_of_a_group_waits_and_others_join_it(void **state) {
+    struct fixture *f = *state;
+    tell(f, "G", "a", "firing");
+    advance_ms(f, WAIT_MS - 1);
+    tell(f, "G", "b", "firing");
+    tell(f, "H", "x", "firing");
+    assert_int_equal(f->receiver.n, 0);
+    assert_int_equal(sw_outbox_oldest_age_ms(f->outbox), 0); /* waits on purpose */
+    advance_ms(f, 1);
+    assert_string_equal(told(f), "a firing, b firing");
+    advance_ms(f, WAIT_MS - 1);
+    assert_string_equal(told(f), "a firing, b firing; x firing");
+    assert_settled(f);
+    assert_true(deliveries(f, "delivered") == 2);
+    assert_true(sw_metric_get(f->outbox->m.combined, "webhook", "told") == 3);
+}
+
+static void the_next_of_a_group_comes_an_interval_after_the_last(void **state) {
+    struct fixture *f = *state;
+    tell(f, "G", "a", "firing");
+    advance_ms(f, WAIT_MS);
+    tell(f, "G", "b", "firing");
+    advance_ms(f, INTERVAL_MS - 1);
+    tell(f, "G", "c", "firing");
+    assert_string_equal(told(f), "a firing");
+    advance_ms(f, 1);
+    assert_string_equal(told(f), "a firing; b firing, c firing");
+    advance_ms(f, INTERVAL_MS); /* quiet: then the next is a first one again */
+    tell(f, "G", "a", "resolved");
+    advance_ms(f, WAIT_MS - 1);
+    assert_int_equal(f->receiver.n, 2);
+    advance_ms(f, 1);
+    assert_string_equal(told(f), "a firing; b firing, c firing; a resolved");
+    assert_settled(f);
+}
+
+static void what_is_on_its_own_waits_for_no_group(void **state) {
+    struct fixture *f = *state;
+    tell(f, "G", "a", "firing");
+    tell(f, NULL, "b", "firing");
+    assert_string_equal(told(f), "(b firing)");
+    advance_ms(f, WAIT_MS);
+    assert_string_equal(told(f), "(b firing); a firing");
+}
+
+static void waiting_goes_on_over_a_restart(void **state) {
+    struct fixture *f = *state;
+    tell(f, "G", "a", "firing");
+    advance_ms(f, WAIT_MS - 10);
+    f->mono_ns = 5 * SW_NS_PER_S; /* another boot */
+    restart(f);
+    advance_ms(f, 9);
+    assert_int_equal(f->receiver.n, 0);
+    advance_ms(f, 1);
+    assert_string_equal(told(f), "a firing");
+    tell(f, "G", "b", "firing");
+    f->mono_ns = 5 * SW_NS_PER_S;
+    restart(f);
+    advance_ms(f, INTERVAL_MS - 1);
+    assert_int_equal(f->receiver.n, 1);
+    advance_ms(f, 1);
+    assert_string_equal(told(f), "a firing; b firing");
+}
+
+static void a_step_of_the_wall_clock_delays_a_group_for_one_interval_at_most(void **state) {
+    struct fixture *f = *state;
+    tell(f, "G", "a", "firing");
+    advance_ms(f, WAIT_MS);
+    f->wall_ns -= 86400 * SW_NS_PER_S;
+    restart(f);
+    tell(f, "G", "b", "firing");
+    advance_ms(f, INTERVAL_MS);
+    assert_string_equal(told(f), "a firing; b firing");
+}
+
+/* ---- what ---- */
+
+static void an_alert_that_ends_before_it_is_told_is_told_once_with_its_evidence(void **state) {
+    struct fixture *f = *state;
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    notice(f, batch, "G", "a", "firing", "t1");
+    notice(f, batch, "G", "b", "firing", "t2");
+    notice(f, batch, "G", "a", "resolved", NULL);
+    commit(f, batch);
+    advance_ms(f, WAIT_MS);
+    assert_string_equal(told(f), "b firing, a resolved");
+    json_t *root = json_loads(f->receiver.got[0].body, 0, NULL);
+    const json_t *ended = json_array_get(json_object_get(root, "alerts"), 1);
+    assert_string_equal(json_string_value(json_object_get(ended, "trace_id")), "t1");
+    assert_int_equal(json_array_size(json_object_get(ended, "traces")), 1);
+    assert_string_equal(json_string_value(json_object_get(root, "fingerprint")), "b"); /* the worst */
+    json_decref(root);
+    assert_settled(f);
+}
+
+static void more_than_max_alerts_are_counted_and_settled(void **state) {
+    struct fixture *f = *state;
+    f->options.max_alerts = 2;
+    restart(f);
+    static const char *const names[] = {"a", "b", "c", "d", "e"};
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    for (size_t i = 0; i < SW_ARRAY_LEN(names); i++) {
+        notice(f, batch, "G", names[i], i == 0 ? "resolved" : "firing", NULL);
+    }
+    commit(f, batch);
+    advance_ms(f, WAIT_MS);
+    assert_string_equal(told(f), "b firing, c firing +3");
+    assert_settled(f);
+    assert_true(sw_metric_get(f->outbox->m.combined, "webhook", "truncated") == 3);
+}
+
+static void a_retry_is_the_same_notification_and_what_came_since_is_another(void **state) {
+    struct fixture *f = *state;
+    f->receiver.answers[0] = f->receiver.answers[1] = STATUS("500 Internal Server Error");
+    tell(f, "G", "a", "firing");
+    advance_ms(f, WAIT_MS);
+    tell(f, "G", "b", "firing");
+    tell(f, "G", "a", "resolved");
+    advance_ms(f, 500);
+    restart(f);
+    advance_ms(f, 1000);
+    assert_string_equal(told(f), "a firing; a firing; a firing");
+    char key[1024];
+    snprintf(key, sizeof key, "%s", header(&f->receiver, 0, "Idempotency-Key"));
+    for (size_t i = 1; i < 3; i++) {
+        assert_string_equal(header(&f->receiver, i, "Idempotency-Key"), key);
+        assert_string_equal(f->receiver.got[i].body, f->receiver.got[0].body);
+    }
+    advance_ms(f, INTERVAL_MS);
+    assert_string_equal(told(f), "a firing; a firing; a firing; b firing, a resolved");
+    assert_string_not_equal(header(&f->receiver, 3, "Idempotency-Key"), key);
+    assert_settled(f);
+}
+
+static void a_notification_in_flight_at_the_end_comes_again_as_it_was(void **state) {
+    struct fixture *f = *state;
+    f->receiver.answers[0] = HANG;
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    notice(f, batch, "G", "a", "firing", "t1");
+    notice(f, batch, "G", "b", "firing", NULL);
+    commit(f, batch);
+    f->mono_ns += WAIT_MS * SW_NS_PER_MS;
+    f->wall_ns += WAIT_MS * SW_NS_PER_MS;
+    sw_outbox_committed(f->outbox);
+    assert_int_equal(f->outbox->in_flight, 0); /* what it tells is committed first */
+    run_until_received(f, 1);
+    batch = sw_store_batch_new(f->store);
+    notice(f, batch, "G", "c", "firing", NULL);
+    commit(f, batch);
+    restart(f);
+    advance_ms(f, 0);
+    assert_string_equal(told(f), "a firing, b firing; a firing, b firing");
+    assert_string_equal(f->receiver.got[1].body, f->receiver.got[0].body);
+    char key[1024];
+    snprintf(key, sizeof key, "%s", header(&f->receiver, 0, "Idempotency-Key"));
+    assert_string_equal(header(&f->receiver, 1, "Idempotency-Key"), key);
+    advance_ms(f, INTERVAL_MS);
+    assert_settled(f);
+}
+
+static void an_alert_that_changes_its_group_is_told_in_order(void **state) {
+    struct fixture *f = *state;
+    f->receiver.answers[0] = STATUS("500 Internal Server Error");
+    tell(f, "warning", "a", "firing");
+    advance_ms(f, WAIT_MS);
+    tell(f, "critical", "a", "resolved"); /* must not come before what is still tried */
+    tell(f, "critical", "b", "firing");
+    restart(f);
+    advance_ms(f, 499);
+    assert_string_equal(told(f), "a firing");
+    advance_ms(f, WAIT_MS);
+    assert_string_equal(told(f), "a firing; a firing; b firing");
+    advance_ms(f, INTERVAL_MS);
+    assert_string_equal(told(f), "a firing; a firing; b firing; a resolved");
+    assert_settled(f);
+}
+
+static void send_again(const sw_outbox_row *rows, int n, void *arg) {
+    struct fixture *f = arg;
+    assert_int_equal(n, 1);
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    sw_outbox_send_again(f->outbox, batch, &rows[0]);
+    sw_store_commit(f->store, batch, committed, f);
+}
+
+static void a_refused_notification_is_one_dead_letter_that_can_be_sent_again(void **state) {
+    struct fixture *f = *state;
+    f->receiver.answers[0] = STATUS("400 Bad Request");
+    tell(f, "G", "a", "firing");
+    tell(f, "G", "b", "firing");
+    advance_ms(f, WAIT_MS);
+    assert_int_equal(sw_outbox_dead(f->outbox), 1);
+    assert_int_equal(sw_outbox_depth(f->outbox), 0);
+    restart(f);
+    sw_outbox_dead_letters(f->outbox, 0, 10, send_again, f);
+    run_until_received(f, 2);
+    run_until_idle(f);
+    assert_string_equal(told(f), "a firing, b firing; a firing, b firing");
+    assert_string_equal(f->receiver.got[1].body, f->receiver.got[0].body);
+    assert_int_equal(sw_outbox_dead(f->outbox), 0);
+    assert_settled(f);
+}
+
+/* ---- when the store fails ---- */
+
+static void limit_files(rlim_t bytes) {
+    struct rlimit limit;
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void when_the_store_is_full_a_group_is_sent_from_memory_and_settled_later(void **state) {
+    struct fixture *f = *state;
+    signal(SIGXFSZ, SIG_IGN);
+    tell(f, "G", "a", "firing"); /* stored */
+    limit_files(1);
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    notice(f, batch, "G", "b", "firing", NULL);
+    notice(f, batch, "H", "c", "firing", NULL);
+    notice(f, batch, "H", "d", "firing", NULL);
+    commit(f, batch);
+    assert_int_equal(f->commit_result, -1);
+    f->wall_ns += WAIT_MS * SW_NS_PER_MS;
+    f->mono_ns += WAIT_MS * SW_NS_PER_MS;
+    sw_outbox_committed(f->outbox);
+    run_until_received(f, 2);
+    while (f->outbox->in_flight > 0) {
+        uv_run(&f->loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(sw_outbox_depth(f->outbox), 0);
+    limit_files(RLIM_INFINITY);
+    assert_int_equal(stored_rows(f), 1);
+    commit(f, f->returned);
+    assert_int_equal(f->commit_result, 0);
+    run_until_idle(f);
+    assert_int_equal(f->receiver.n, 2);
+    assert_settled(f);
+    restart(f);
+    advance_ms(f, INTERVAL_MS);
+    assert_int_equal(f->receiver.n, 2);
+}
+
+#define GROUP_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        GROUP_TEST(the_first_of_a_group_waits_and_others_join_it),
+        GROUP_TEST(the_next_of_a_group_comes_an_interval_after_the_last),
+        GROUP_TEST(what_is_on_its_own_waits_for_no_group),
+        GROUP_TEST(waiting_goes_on_over_a_restart),
+        GROUP_TEST(a_step_of_the_wall_clock_delays_a_group_for_one_interval_at_most),
+        GROUP_TEST(an_alert_that_ends_before_it_is_told_is_told_once_with_its_evidence),
+        GROUP_TEST(more_than_max_alerts_are_counted_and_settled),
+        GROUP_TEST(a_retry_is_the_same_notification_and_what_came_since_is_another),
+        GROUP_TEST(a_notification_in_flight_at_the_end_comes_again_as_it_was),
+        GROUP_TEST(an_alert_that_changes_its_group_is_told_in_order),
+        GROUP_TEST(a_refused_notification_is_one_dead_letter_that_can_be_sent_again),
+        GROUP_TEST(when_the_store_is_full_a_group_is_sent_from_memory_and_settled_later),
+    };
+    return cmocka_run_group_tests_name("groups", tests, NULL, NULL);
+}
