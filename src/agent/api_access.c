@@ -1,18 +1,17 @@
 /*
  * Who may ask what of the HTTP server. Metrics and health are for everybody. All else needs the token of
- * SPANWATCH_LISTEN_BEARER_TOKEN_FILE (RFC 6750) when there is one, and is refused without one when others
- * than this machine can reach the address. A browser that a foreign page tells to change something says where
- * the page is from (Origin): that is refused, since a browser on this machine reaches the loopback address
- * too.
+ * SPANWATCH_LISTEN_BEARER_TOKEN_FILE (RFC 6750) or the password of SPANWATCH_LISTEN_BASIC_AUTH_FILE (RFC
+ * 7617) when there are such, and is refused without either when others than this machine can reach the
+ * address. A browser that a foreign page tells to change something says where the page is from (Origin): that
+ * is refused, since a browser on this machine reaches the loopback address too.
  */
 #include "agent/agent_internal.h"
 
 #include <string.h>
 #include <strings.h>
 
+#include "net/authorization.h"
 #include "telemetry/log.h"
-
-#define SCHEME "Bearer "
 
 static bool refuse(sw_http_exchange *exchange, int status, const char *json) {
     sw_http_reply(exchange, status, "application/json", json, strlen(json));
@@ -36,21 +35,37 @@ static bool is_of_another_origin(const sw_http_exchange *exchange) {
     return host == NULL || authority == NULL || strcasecmp(authority + 3, host) != 0;
 }
 
-static bool shows_the_token(const sw_agent *agent, const sw_http_exchange *exchange) {
-    char error[256];
-    size_t len = 0;
-    const char *token =
-        sw_secrets_get(agent->api_secrets, agent->config->listen_bearer_token_file, &len, error);
-    if (token == NULL) {
-        sw_log(SW_LOG_ERROR, "the API's token cannot be read: nobody is admitted", "reason", error, NULL);
-        return false;
+static bool is_authorized(sw_authorization result, const char *error) {
+    if (result == SW_AUTHORIZATION_UNKNOWN) {
+        sw_log(SW_LOG_ERROR, "who may use the API cannot be read: nobody is admitted by it", "reason", error,
+               NULL);
     }
+    return result == SW_AUTHORIZED;
+}
+
+static bool shows_a_secret(const sw_agent *agent, const sw_http_exchange *exchange) {
+    const char *token = agent->config->listen_bearer_token_file;
+    const char *password = agent->config->listen_basic_auth_file;
     const char *shown = sw_http_header(exchange, "Authorization");
-    if (shown == NULL || strncasecmp(shown, SCHEME, strlen(SCHEME)) != 0) {
-        return false;
+    char error[256];
+    if (token[0] != '\0' &&
+        is_authorized(sw_authorize_bearer(agent->api_secrets, token, shown, error), error)) {
+        return true;
     }
-    shown += strlen(SCHEME);
-    return sw_secret_equal(shown, strlen(shown), token, len);
+    return password[0] != '\0' &&
+           is_authorized(sw_authorize_basic(agent->api_secrets, password, shown, error), error);
+}
+
+static bool ask_for_a_secret(const sw_agent *agent, sw_http_exchange *exchange) {
+    if (agent->config->listen_bearer_token_file[0] != '\0') {
+        sw_http_reply_header(exchange, "WWW-Authenticate", "Bearer realm=\"spanwatch\"");
+    }
+    if (agent->config->listen_basic_auth_file[0] != '\0') {
+        sw_http_reply_header(exchange, "WWW-Authenticate", "Basic realm=\"spanwatch\", charset=\"UTF-8\"");
+    }
+    return refuse(exchange, 401,
+                  "{\"error\": \"needs the token of SPANWATCH_LISTEN_BEARER_TOKEN_FILE or the password of "
+                  "SPANWATCH_LISTEN_BASIC_AUTH_FILE\"}\n");
 }
 
 bool sw_api_admit(sw_http_exchange *exchange, void *arg) {
@@ -61,16 +76,13 @@ bool sw_api_admit(sw_http_exchange *exchange, void *arg) {
     if (!only_reads(sw_http_method(exchange)) && is_of_another_origin(exchange)) {
         return refuse(exchange, 403, "{\"error\": \"requests of pages of another origin change nothing\"}\n");
     }
-    if (agent->config->listen_bearer_token_file[0] == '\0') {
+    if (agent->config->listen_bearer_token_file[0] == '\0' &&
+        agent->config->listen_basic_auth_file[0] == '\0') {
         return sw_http_server_is_local(agent->server) ||
                refuse(exchange, 403,
                       "{\"error\": \"the agent can be reached from other machines: set "
-                      "SPANWATCH_LISTEN_BEARER_TOKEN_FILE to open more than metrics and health\"}\n");
+                      "SPANWATCH_LISTEN_BEARER_TOKEN_FILE or SPANWATCH_LISTEN_BASIC_AUTH_FILE to open more "
+                      "than metrics and health\"}\n");
     }
-    if (!shows_the_token(agent, exchange)) {
-        sw_http_reply_header(exchange, "WWW-Authenticate", "Bearer realm=\"spanwatch\"");
-        return refuse(exchange, 401,
-                      "{\"error\": \"needs the token of SPANWATCH_LISTEN_BEARER_TOKEN_FILE\"}\n");
-    }
-    return true;
+    return shows_a_secret(agent, exchange) || ask_for_a_secret(agent, exchange);
 }

@@ -148,8 +148,12 @@ int sw_api_start(sw_agent *agent) {
     if (agent->config->listen_address[0] == '\0') {
         return 0;
     }
-    sw_http_server_options options = {
-        .address = agent->config->listen_address, .admit = sw_api_admit, .admit_arg = agent};
+    const sw_tls_files tls = {.cert_file = agent->config->listen_tls_cert_file,
+                              .key_file = agent->config->listen_tls_key_file};
+    sw_http_server_options options = {.address = agent->config->listen_address,
+                                      .tls = tls.cert_file[0] != '\0' ? &tls : NULL,
+                                      .admit = sw_api_admit,
+                                      .admit_arg = agent};
     char *error = NULL;
     agent->server = sw_http_server_new(&agent->loop, &options, &error);
     if (agent->server == NULL) {

@@ -9,7 +9,7 @@
 #define TIMEOUT_MS 30000
 #define MAX_BODY ((size_t)256 << 20)
 
-char *sw_agent_client_base(const char *listen_address) {
+char *sw_agent_client_base(const char *listen_address, bool tls) {
     const char *colon = strrchr(listen_address, ':');
     if (colon == NULL) {
         return NULL;
@@ -21,7 +21,7 @@ char *sw_agent_client_base(const char *listen_address) {
     } else if (strcmp(host, "[::]") == 0) {
         found = "[::1]";
     }
-    char *base = xasprintf("http://%s%s", found, colon);
+    char *base = xasprintf("%s://%s%s", tls ? "https" : "http", found, colon);
     free(host);
     return base;
 }
@@ -31,7 +31,8 @@ int sw_agent_client_open(sw_agent_client *client, const sw_options *options) {
     int rc = sw_setup_config(&client->setup, options);
     sw_setup_complain(&client->setup);
     if (rc == 0) {
-        client->base = sw_agent_client_base(client->setup.config.listen_address);
+        const sw_config *config = &client->setup.config;
+        client->base = sw_agent_client_base(config->listen_address, config->listen_tls_cert_file[0] != '\0');
     }
     if (rc == 0 && client->base == NULL) {
         fprintf(stderr, "spanwatch: the agent listens nowhere (SPANWATCH_LISTEN_ADDRESS is empty)\n");
@@ -89,8 +90,16 @@ json_t *sw_agent_client_ask(sw_agent_client *client, const char *method, const c
     struct asking asking = {.client = client};
     char *url = xasprintf("%s%s", client->base, path);
     char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-    const char *token = client->setup.config.listen_bearer_token_file;
-    sw_http_profile profile = {.proxy = "", .bearer_token_file = token[0] != '\0' ? token : NULL};
+    /* The certificate that the agent uses is known here: its name may be one under which it is not asked. */
+    const sw_config *config = &client->setup.config;
+    bool token = config->listen_bearer_token_file[0] != '\0';
+    bool password = !token && config->listen_basic_auth_file[0] != '\0';
+    sw_http_profile profile = {
+        .proxy = "",
+        .bearer_token_file = token ? config->listen_bearer_token_file : NULL,
+        .basic_auth_file = password ? config->listen_basic_auth_file : NULL,
+        .pinned_cert_file = config->listen_tls_cert_file[0] != '\0' ? config->listen_tls_cert_file : NULL,
+    };
     sw_http_request request = {
         .method = method,
         .url = url,

@@ -24,7 +24,7 @@ json_t *sw_agent_client_ask(sw_agent_client *client, const char *method, const c
 
 /* "http://127.0.0.1:9476" for ":9476", "0.0.0.0:9476" and the like: where to find who listens there. NULL for
  * "". Caller frees. */
-char *sw_agent_client_base(const char *listen_address);
+char *sw_agent_client_base(const char *listen_address, bool tls);
 
 /* To standard output, in one piece; exit code. */
 int sw_print_json(const json_t *value);

@@ -50,11 +50,13 @@ typedef struct sw_http_profile {
     const char *basic_auth_file;   /* one line "user:password" */
     const char *bearer_token_file; /* one line */
     const char *ca_file;           /* PEM bundle instead of the system's */
-    const char *client_cert_file;  /* PEM */
-    const char *client_key_file;   /* PEM */
-    const char *const *headers;    /* NULL-terminated "Name: value" */
-    const char *proxy;             /* overrides the environment; "" switches proxies off */
-    bool insecure_tls;             /* do not check certificates */
+    const char *pinned_cert_file; /* PEM: the server must have the key of this certificate; who signed it, for
+                                   * which name and until when does not matter then */
+    const char *client_cert_file; /* PEM */
+    const char *client_key_file;  /* PEM */
+    const char *const *headers;   /* NULL-terminated "Name: value" */
+    const char *proxy;            /* overrides the environment; "" switches proxies off */
+    bool insecure_tls;            /* do not check certificates */
 } sw_http_profile;
 
 typedef struct sw_http_response {

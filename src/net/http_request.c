@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "net/http_header.h"
+#include "net/tls_server.h"
 #include "net/url.h"
 
 static bool refuse(sw_http_call *call, const char *what, const char *why) {
@@ -163,12 +164,30 @@ static bool check_readable(sw_http_call *call, const char *what, const char *pat
     return false;
 }
 
+static bool set_pin(sw_http_call *call, const char *cert_file) {
+    char error[256];
+    char *pin = sw_tls_pin_of(cert_file, error);
+    if (pin == NULL) {
+        http_call_fail(call, SW_HTTP_BAD_REQUEST, "%s", error);
+        return false;
+    }
+    call->by_folder = false;
+    curl_easy_setopt(call->easy, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(call->easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    curl_easy_setopt(call->easy, CURLOPT_PINNEDPUBLICKEY, pin);
+    free(pin);
+    return true;
+}
+
 static bool set_tls(sw_http_call *call, const sw_http_profile *profile) {
     CURL *easy = call->easy;
     if (profile->insecure_tls) {
         call->by_folder = false;
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    if (profile->pinned_cert_file != NULL && !set_pin(call, profile->pinned_cert_file)) {
+        return false;
     }
     if (profile->ca_file != NULL) {
         if (!check_readable(call, "CA file", profile->ca_file)) {

@@ -18,11 +18,11 @@ static void the_agent_is_found_where_it_listens(void **state) {
         {"[::1]:9476", "http://[::1]:9476"},         {"10.1.2.3:80", "http://10.1.2.3:80"},
     };
     for (size_t i = 0; i < SW_ARRAY_LEN(cases); i++) {
-        char *base = sw_agent_client_base(cases[i].listen);
+        char *base = sw_agent_client_base(cases[i].listen, false);
         assert_string_equal(base, cases[i].base);
         free(base);
     }
-    assert_null(sw_agent_client_base(""));
+    assert_null(sw_agent_client_base("", false));
 }
 
 static void durations_are_read(void **state) {
