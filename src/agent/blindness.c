@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define AFTER_RESTART_TICKS 5
+#define DAMAGE_SHOWN_S 3600 /* after the start */
 
 struct list {
     const sw_agent *agent;
@@ -143,11 +144,21 @@ static void look_at_outbox(struct list *list) {
 }
 
 static void look_at_storage(struct list *list) {
-    if (list->agent->commit_failing) {
+    const sw_agent *agent = list->agent;
+    if (agent->commit_failing || sw_store_in_memory(agent->store)) {
         add(list, "storage_failing", SW_SEVERITY_CRITICAL, NULL,
             xasprintf("the storage folder %s cannot be written: alerts are sent from memory, and a restart "
                       "now would forget them. Is the disk full?",
-                      list->agent->paths.storage));
+                      agent->paths.storage))
+            ->error_message = xstrdup(agent->storage_error);
+    }
+    if (agent->storage_damage != NULL &&
+        sw_wall_ns(agent->clock) - agent->started_at_ns < DAMAGE_SHOWN_S * SW_NS_PER_S) {
+        add(list, "storage_damaged", SW_SEVERITY_CRITICAL, NULL,
+            xstrdup(
+                "the database was damaged, and the agent began with an empty one: what it knew of alerts and "
+                "notifications is gone. Is the disk failing?"))
+            ->error_message = xstrdup(agent->storage_damage);
     }
 }
 

@@ -89,6 +89,8 @@ static void committed(int result, const char *message, sw_store_batch *batch, vo
                    "folder", agent->paths.storage, "reason", message, NULL);
         }
         agent->commit_failing = true;
+        free(agent->storage_error);
+        agent->storage_error = xstrdup(message);
         pending->batch = batch; /* given back: it is the next to be committed */
         sw_outbox_committed(agent->outbox);
         uv_timer_start(&agent->retry_timer, retry, RETRY_MS, 0);

@@ -65,6 +65,7 @@ static void on_signal(uv_signal_t *handle, int number) {
 static void start_signals(sw_agent *agent) {
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error of the write, like a full disk */
     for (size_t i = 0; i < SW_ARRAY_LEN(numbers); i++) {
         uv_signal_init(&agent->loop, &agent->signals[i]);
         agent->signals[i].data = agent;

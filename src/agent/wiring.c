@@ -217,7 +217,10 @@ static int open_store(sw_agent *agent) {
     char *warning = NULL, *error = NULL;
     agent->store = sw_store_open(&agent->loop, agent->paths.storage, &warning, &error);
     if (warning != NULL) {
-        sw_log(SW_LOG_ERROR, "the storage was damaged", "detail", warning, NULL);
+        bool in_memory = sw_store_in_memory(agent->store);
+        sw_log(SW_LOG_ERROR, in_memory ? "the storage cannot be written" : "the storage was damaged",
+               "detail", warning, NULL);
+        *(in_memory ? &agent->storage_error : &agent->storage_damage) = warning;
     }
     if (agent->store == NULL) {
         fprintf(stderr,
@@ -225,7 +228,6 @@ static int open_store(sw_agent *agent) {
                 "SPANWATCH_STORAGE_PATH or --storage-path.\n",
                 agent->paths.storage, error);
     }
-    free(warning);
     free(error);
     return agent->store == NULL ? EXIT_CONFIG : 0;
 }
@@ -339,5 +341,7 @@ void sw_agent_close(sw_agent *agent) {
     uv_run(&agent->loop, UV_RUN_DEFAULT);
     sw_metrics_free(agent->metrics);
     free(agent->last_poll_reason);
+    free(agent->storage_error);
+    free(agent->storage_damage);
     uv_loop_close(&agent->loop);
 }

@@ -117,7 +117,7 @@ static int migrate(sw_store *store, char message[SW_STORE_MESSAGE]) {
     return code;
 }
 
-int sw_store_prepare(sw_store *store, char message[SW_STORE_MESSAGE]) {
+int sw_store_set_up(sw_store *store, char message[SW_STORE_MESSAGE]) {
     sqlite3_busy_timeout(store->db, 2000); /* somebody may look into the database with a tool */
     /* The journal is copied into the database when the store has nothing else to do (store.c). */
     int code = sqlite3_exec(store->db,
@@ -133,7 +133,11 @@ int sw_store_prepare(sw_store *store, char message[SW_STORE_MESSAGE]) {
         snprintf(message, SW_STORE_MESSAGE, "cannot write to %s: it is read-only", store->path);
         return SQLITE_READONLY;
     }
-    code = quick_check(store, message);
+    return SQLITE_OK;
+}
+
+int sw_store_prepare(sw_store *store, char message[SW_STORE_MESSAGE]) {
+    int code = quick_check(store, message);
     if (code == SQLITE_OK) {
         code = migrate(store, message);
     }

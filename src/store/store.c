@@ -11,14 +11,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "telemetry/log.h"
+
 #define CHECKPOINT_PAGES 256      /* the journal is copied when it has this many and nobody waits, */
 #define CHECKPOINT_PAGES_MAX 4096 /* or this many, whoever waits */
+
+enum job_kind { JOB_COMMIT, JOB_LOAD, JOB_CHECKPOINT, JOB_RETURN };
 
 struct sw_store_job {
     uv_work_t request;
     sw_store *store; /* NULL: the store was closed and has finished this job itself */
     sw_store_job *next;
-    enum { JOB_COMMIT, JOB_LOAD, JOB_CHECKPOINT } kind;
+    enum job_kind kind;
     bool executed;
     sw_store_batch *batch;
     int result;
@@ -42,6 +46,8 @@ static void execute(sw_store_job *job) {
     } else if (job->kind == JOB_LOAD) {
         job->result =
             sw_store_read_outbox(store, job->receiver, job->dead, job->after_id, job->limit, &job->rows);
+    } else if (job->kind == JOB_RETURN) {
+        job->result = sw_memory_return(store, job->message);
     }
     if (job->kind == JOB_CHECKPOINT || store->wal_pages >= CHECKPOINT_PAGES_MAX) {
         /* One that fails is tried again after the next commit. */
@@ -72,11 +78,15 @@ static void finish(sw_store *store, sw_store_job *job) {
         job->committed(job->result, job->message, job->batch, job->arg);
     } else if (job->kind == JOB_LOAD) {
         job->loaded(job->rows, job->result, job->arg);
+    } else if (job->kind == JOB_RETURN && job->result == 0) {
+        store->in_memory = false;
+        sw_log(SW_LOG_INFO, "the storage can be written, and has everything that was kept in memory",
+               "folder", store->folder, NULL);
     }
     free(job->receiver);
 }
 
-static void submit(sw_store *store, sw_store_job *job);
+static void submit_own(sw_store *store, enum job_kind kind);
 
 static void start_next(sw_store *store);
 
@@ -86,10 +96,10 @@ static void in_loop(uv_work_t *request, int status) {
     sw_store *store = job->store;
     if (store != NULL) {
         store->running = NULL;
-        if (store->first == NULL && store->wal_pages >= CHECKPOINT_PAGES) {
-            sw_store_job *checkpoint = xcalloc(1, sizeof *checkpoint);
-            checkpoint->kind = JOB_CHECKPOINT;
-            submit(store, checkpoint);
+        if (sw_memory_wants_to_return(store)) {
+            submit_own(store, JOB_RETURN);
+        } else if (store->first == NULL && store->wal_pages >= CHECKPOINT_PAGES) {
+            submit_own(store, JOB_CHECKPOINT);
         }
         start_next(store);
         finish(store, job);
@@ -124,6 +134,12 @@ static void submit(sw_store *store, sw_store_job *job) {
     store->last = job;
 }
 
+static void submit_own(sw_store *store, enum job_kind kind) {
+    sw_store_job *job = xcalloc(1, sizeof *job);
+    job->kind = kind;
+    submit(store, job);
+}
+
 void sw_store_commit(sw_store *store, sw_store_batch *batch,
                      void (*done)(int result, const char *message, sw_store_batch *batch, void *arg),
                      void *arg) {
@@ -149,6 +165,10 @@ void sw_store_load_outbox(sw_store *store, const char *receiver, bool dead, int6
     job->arg = arg;
     submit(store, job);
     start_next(store);
+}
+
+bool sw_store_in_memory(const sw_store *store) {
+    return store->in_memory;
 }
 
 size_t sw_store_commits_waiting(const sw_store *store) {
@@ -190,6 +210,14 @@ static char *held_by_other(int fd, const char *folder) {
 static int lock_folder(sw_store *store, char **error) {
     char *path = xasprintf("%s/spanwatch.lock", store->folder);
     store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool unwritable = store->lock_fd < 0 && sw_memory_helps(SQLITE_CANTOPEN, errno);
+    if (unwritable) { /* a file that is there can be locked all the same */
+        store->lock_fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    }
+    if (unwritable && store->lock_fd < 0) {
+        free(path);
+        return 0;
+    }
     if (store->lock_fd < 0) {
         *error = xasprintf("cannot create %s: %s", path, strerror(errno));
     } else if (flock(store->lock_fd, LOCK_EX | LOCK_NB) != 0) {
@@ -198,7 +226,8 @@ static int lock_folder(sw_store *store, char **error) {
     } else {
         char pid[32];
         int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-        if (ftruncate(store->lock_fd, 0) != 0 || pwrite(store->lock_fd, pid, (size_t)n, 0) != n) {
+        bool written = ftruncate(store->lock_fd, 0) == 0 && pwrite(store->lock_fd, pid, (size_t)n, 0) == n;
+        if (!written && !unwritable && !sw_memory_helps(SQLITE_CANTOPEN, errno)) {
             *error = xasprintf("cannot write %s: %s", path, strerror(errno));
         }
     }
@@ -213,31 +242,48 @@ static int count_pages(void *arg, sqlite3 *db, const char *name, int pages) {
     return SQLITE_OK;
 }
 
-static void close_db(sw_store *store) {
+void sw_store_disconnect(sw_store *store) {
     sw_store_finalize_statements(store);
     sqlite3_close(store->db);
     store->db = NULL;
 }
 
-static int open_db(sw_store *store, char message[SW_STORE_MESSAGE]) {
+int sw_store_connect(sw_store *store, char message[SW_STORE_MESSAGE]) {
     /* SQLite gives its journal the permissions of the database. */
     int fd = open(store->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
+        int code = sw_memory_helps(SQLITE_CANTOPEN, errno) ? SQLITE_READONLY : SQLITE_CANTOPEN;
         snprintf(message, SW_STORE_MESSAGE, "cannot open %s: %s", store->path, strerror(errno));
-        return SQLITE_CANTOPEN;
+        return code;
     }
     close(fd);
     int code = sqlite3_open_v2(store->path, &store->db, SQLITE_OPEN_READWRITE, NULL);
     if (code != SQLITE_OK) {
         sw_store_describe(store, "open", message);
     } else {
-        code = sw_store_prepare(store, message);
+        code = sw_store_set_up(store, message);
     }
     if (code != SQLITE_OK) {
-        close_db(store);
-        return code;
+        bool unwritable = sw_memory_helps(code, sqlite3_system_errno(store->db));
+        sw_store_disconnect(store);
+        return unwritable ? SQLITE_READONLY : code;
     }
     sqlite3_wal_hook(store->db, count_pages, store);
+    return SQLITE_OK;
+}
+
+/* SQLITE_READONLY for whatever keeps it from being written. */
+static int open_db(sw_store *store, char message[SW_STORE_MESSAGE]) {
+    int code = sw_store_connect(store, message);
+    if (code != SQLITE_OK) {
+        return code;
+    }
+    code = sw_store_prepare(store, message);
+    if (code != SQLITE_OK) {
+        bool unwritable = sw_memory_helps(code, sqlite3_system_errno(store->db));
+        sw_store_disconnect(store);
+        return unwritable ? SQLITE_READONLY : code;
+    }
     return SQLITE_OK;
 }
 
@@ -301,12 +347,18 @@ sw_store *sw_store_open(uv_loop_t *loop, const char *folder, char **warning, cha
         }
         code = open_db(store, message);
     }
+    if (code == SQLITE_READONLY) {
+        *warning = xasprintf("%s; what could be read is kept in memory until it can be written", message);
+        code = sw_memory_open(store, true, message);
+    }
     if (code != SQLITE_OK) {
         *error = xstrdup(message);
         goto fail;
     }
     return store;
 fail:
+    free(*warning);
+    *warning = NULL;
     free_store(store);
     return NULL;
 }
@@ -331,7 +383,11 @@ void sw_store_close(sw_store *store) {
         finish(store, job);
         free(job);
     }
-    close_db(store);
+    char message[SW_STORE_MESSAGE];
+    if (store->in_memory && sw_memory_return(store, message) != 0) {
+        sw_log(SW_LOG_ERROR, "what was kept in memory is lost", "reason", message, NULL);
+    }
+    sw_store_disconnect(store);
     free_store(store);
 }
 

@@ -20,8 +20,13 @@ typedef struct sw_store sw_store;
 typedef struct sw_store_batch sw_store_batch;
 
 /* Creates folder and database when missing. NULL with *error (caller frees). A database that is no database
- * is set aside as spanwatch.db.corrupt-TIME and *warning (caller frees, NULL otherwise) says so. */
+ * is set aside as spanwatch.db.corrupt-TIME and *warning (caller frees, NULL otherwise) says so. Where
+ * nothing can be written, see sw_store_in_memory(). */
 sw_store *sw_store_open(uv_loop_t *loop, const char *folder, char **warning, char **error);
+/* Whether the disk could not be written when it was opened: then what could be read of the database is in
+ * memory (*warning says why), and it is written back as a whole as soon as that is possible, tried every few
+ * seconds while batches are committed, and once more when it is closed. */
+bool sw_store_in_memory(const sw_store *store);
 /* Closes; NULL is fine. Commits that are still waiting are written first, and their callbacks come from
  * inside this call (they must not commit again); to have them in the loop, run it until idle before. Run the
  * loop once more before closing it. */

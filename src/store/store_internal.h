@@ -55,7 +55,9 @@ struct sw_store {
     sqlite3 *db;
     sqlite3_stmt *statements[SW_OP_COUNT]; /* prepared when first used */
     int64_t next_outbox_id;
-    int wal_pages; /* in the journal after the last commit; read and written by whoever runs a job */
+    bool in_memory;       /* memory.c; belongs to the loop's thread */
+    uint64_t returned_ms; /* the loop's time when that was last tried */
+    int wal_pages;        /* in the journal after the last commit; read and written by whoever runs a job */
     /* Jobs run one at a time on the pool; the queue belongs to the loop's thread. */
     sw_store_job *running, *first, *last;
     size_t commits_waiting;
@@ -68,7 +70,22 @@ int sw_batch_execute(sw_store *store, const sw_store_batch *batch, char message[
 void sw_batch_call_hooks(sw_store_batch *batch, int result);
 void sw_store_finalize_statements(sw_store *store);
 
-/* schema.c: sets the connection up and brings the schema to this version. SQLite's code, and a message. */
+/* store.c: opens the file and sets the connection up. SQLite's code, and a message; connected only when 0. */
+int sw_store_connect(sw_store *store, char message[SW_STORE_MESSAGE]);
+void sw_store_disconnect(sw_store *store);
+
+/* memory.c. Whether what failed is a disk that cannot be written; `error` is the system's. */
+bool sw_memory_helps(int code, int error);
+/* SQLite's code, and a message. What cannot be read is left out. */
+int sw_memory_open(sw_store *store, bool with_content, char message[SW_STORE_MESSAGE]);
+/* Now and then, while it is in memory. */
+bool sw_memory_wants_to_return(sw_store *store);
+/* Writes all of it to the disk: 0, or -1 with a message, and it stays in memory. On the pool. */
+int sw_memory_return(sw_store *store, char message[SW_STORE_MESSAGE]);
+
+/* schema.c: how a connection works; SQLite's code, and a message. */
+int sw_store_set_up(sw_store *store, char message[SW_STORE_MESSAGE]);
+/* Brings the schema of a connection to this version. SQLite's code, and a message. */
 int sw_store_prepare(sw_store *store, char message[SW_STORE_MESSAGE]);
 /* "cannot WHAT PATH: REASON", with the system's reason where there is one. */
 void sw_store_describe(sw_store *store, const char *what, char message[SW_STORE_MESSAGE]);

@@ -82,6 +82,7 @@ class Agent:
     def __init__(self, folder, env, args=()):
         self.folder = pathlib.Path(folder)
         self.args = args
+        self.prefix = ()  # of the command: what starts the program
         self.port = free_port()
         self.process = None
         self.log_path = self.folder / "agent.log"
@@ -108,7 +109,7 @@ class Agent:
     def start(self):
         with open(self.log_path, "ab") as log, open(self.out_path, "ab") as out:
             self.process = subprocess.Popen(
-                [str(PROGRAM), "run", *map(str, self.args)], env=clean_environment(self.env), cwd=self.folder,
+                [*self.prefix, str(PROGRAM), "run", *map(str, self.args)], env=clean_environment(self.env), cwd=self.folder,
                 stdout=out, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         return self
@@ -156,6 +157,9 @@ class Agent:
 
     def metric(self, name, **labels):
         return self.metrics().total(name, **labels)
+
+    def alerts(self):
+        return json.loads(self.get("/api/v2/alerts")[1])
 
     def status(self):
         return json.loads(self.get("/api/v1/status")[1])
