@@ -100,9 +100,9 @@ struct sw_agent {
     uv_prepare_t flush_handle;
     uv_timer_t retry_timer;
     sw_pending *pending, *in_flight;
-    bool commit_failing;
     char *storage_error;  /* why it could not be written last; NULL when it never could not */
     char *storage_damage; /* what was found when it was opened, or NULL */
+    bool commit_failing;
     bool dead_letter_changing; /* one at a time (api_notifications.c) */
 
     /* Life (run.c). */

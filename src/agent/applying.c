@@ -52,15 +52,12 @@ static bool work(sw_applying *applying, int64_t until_mono_ns) {
 
 static void on_pass(uv_idle_t *idle) {
     sw_agent *agent = idle->data;
-    int64_t until = sw_mono_ns(agent->clock) + SHARE_NS;
-    while (agent->applying != NULL && sw_mono_ns(agent->clock) < until) {
-        sw_applying *applying = agent->applying;
-        if (work(applying, until)) {
-            void (*done)(void *arg) = applying->done;
-            void *arg = applying->arg;
-            sw_applying_cancel(applying);
-            done(arg);
-        }
+    sw_applying *applying = agent->applying;
+    if (work(applying, sw_mono_ns(agent->clock) + SHARE_NS)) {
+        void (*done)(void *arg) = applying->done;
+        void *arg = applying->arg;
+        sw_applying_cancel(applying);
+        done(arg);
     }
 }
 
