@@ -6,6 +6,8 @@
 
 #include "agent/agent.h"
 #include "agent/evaluations.h"
+#include "agent/receivers.h"
+#include "agent/routing.h"
 #include "alerts/alerts.h"
 #include "alerts/silences.h"
 #include "base/clock.h"
@@ -29,7 +31,7 @@
 typedef struct sw_agent sw_agent;
 typedef struct sw_progress sw_progress;
 typedef struct sw_pending sw_pending;
-typedef struct sw_formatting sw_formatting;
+typedef struct sw_receivers sw_receivers;
 typedef struct sw_culprits sw_culprits;
 typedef struct sw_applying sw_applying;
 
@@ -63,8 +65,8 @@ struct sw_agent {
     sw_secrets *api_secrets;
     sw_store *store;
     int64_t started_at_ns; /* unix */
-    sw_outbox *outbox;
-    sw_formatting *formatting; /* NULL: bodies go out in the default form */
+    sw_receivers *receivers;
+    sw_routing *routing;
     sw_alerts *alerts;
     sw_silences *silences;
     sw_mute_times *mute_times;
@@ -93,6 +95,7 @@ struct sw_agent {
 
     sw_evaluations *evaluations; /* the last ones; NULL: none are kept */
     sw_evaluation *evaluation;   /* whose findings are being applied; NULL otherwise */
+    sw_buf told;                 /* to whom the alert at hand was told (alerting.c) */
     const sw_culprits *culprits; /* of the findings that are being applied; NULL otherwise */
     sw_progress *progress;       /* uthash by detector name (judge.c) */
 
@@ -185,8 +188,10 @@ void sw_applying_cancel(sw_applying *applying); /* NULL is fine */
 void sw_applying_open(sw_agent *agent);
 void sw_applying_close(sw_agent *agent);
 
-/* Writes a notification: a row of the outbox, in the batch being filled. */
+/* Writes a notification: a row for each receiver that its routes lead to, in the batch being filled. */
 void sw_alerting_notify(const sw_alert *alert, sw_notice notice, void *agent);
+/* For one receiver, whatever the routes say. */
+void sw_alerting_notify_one(sw_agent *agent, const sw_alert *alert, sw_notice notice, const char *receiver);
 /* What was withheld and may be told now. */
 void sw_alerting_tell_withheld(sw_agent *agent);
 
@@ -200,12 +205,13 @@ const char *sw_silencing_reason(const sw_agent *agent, const sw_alert *alert);
 /* Ends what is over, and sends what is not kept back any more: once per tick, and after a change. */
 void sw_silencing_sweep(sw_agent *agent);
 
-/* formatting.c: SPANWATCH_WEBHOOK_FORMAT, for the outbox; it is closed after the outbox. */
-sw_row_format sw_formatting_open(sw_agent *agent);
-void sw_formatting_close(sw_agent *agent);
+/* formatting.c: a receiver's format, for its outbox; it is closed after the outbox. */
+sw_formatting *sw_formatting_open(sw_agent *agent, const sw_receiver_config *receiver);
+sw_row_format sw_formatting_rows(sw_formatting *formatting); /* NULL: bodies go out as they are */
+void sw_formatting_close(sw_formatting *formatting);
 /* Why the last notification could not be formatted; NULL when it could. */
-const char *sw_formatting_error(const sw_agent *agent);
-void sw_formatting_probe(sw_agent *agent); /* after each tick: tries what failed again */
+const char *sw_formatting_error(const sw_formatting *formatting);
+void sw_formatting_probe(sw_formatting *formatting); /* after each tick: tries what failed again */
 
 /* blindness.c: what keeps the agent from seeing or telling, now. Caller frees. */
 sw_finding *sw_blindness(const sw_agent *agent, size_t *n);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "alerts/payload.h"
+#include "alerts/told.h"
 #include "telemetry/log.h"
 
 #define PAYLOAD_MAX ((size_t)64 << 20)
@@ -17,14 +18,84 @@ static void count(sw_agent *agent, const char *type, double n) {
                          sw_metric_get(agent->m.anomalies, type));
 }
 
-void sw_alerting_notify(const sw_alert *alert, sw_notice notice, void *arg) {
-    sw_agent *agent = arg;
-    sw_evaluation_told(agent->evaluation, alert, notice);
+/* ---- to whom ---- */
+
+/* When the receiver of the route was told last, in ns; what is kept are seconds, and never later than the
+ * alert's own stamp. One that was never told counts as told with the others: a receiver that is new in the
+ * routes is not told everything at once. */
+static int64_t told_at_ns(const sw_alert *alert, const sw_route_config *route) {
+    int64_t at_s = sw_told_at(alert->told, route->receiver), last_ns = alert->last_notified_ns;
+    bool as_late = at_s < 0 || at_s >= last_ns / SW_NS_PER_S;
+    return as_late ? last_ns : at_s * SW_NS_PER_S;
+}
+
+static int64_t repeat_of(const sw_alert *alert, const sw_route_config *route) {
+    int64_t at_ns = 0;
+    bool never =
+        __builtin_add_overflow(told_at_ns(alert, route), route->repeat_interval_ms * SW_NS_PER_MS, &at_ns);
+    return never ? INT64_MAX : at_ns;
+}
+
+static int64_t repeat_at(const sw_alert *alert, void *arg) {
+    const sw_agent *agent = arg;
+    const sw_route_config *routes[SW_RECEIVERS_MAX];
+    size_t n = sw_routing_of(agent->routing, alert, routes);
+    int64_t first_ns = INT64_MAX;
+    for (size_t i = 0; i < n; i++) {
+        int64_t at_ns = repeat_of(alert, routes[i]);
+        first_ns = at_ns < first_ns ? at_ns : first_ns;
+    }
+    return first_ns;
+}
+
+/* The notification, written once and given to several. */
+struct telling {
+    sw_agent *agent;
+    const sw_alert *alert;
+    sw_notification notification;
+    int64_t now_ns;
+};
+
+static void tell(struct telling *telling, const char *receiver) {
+    sw_agent *agent = telling->agent;
+    const sw_receiver_config *config = sw_config_receiver(agent->config, receiver);
+    if (telling->notification.resolved && config != NULL && !config->send_resolved) {
+        return;
+    }
+    sw_receivers_add(agent, receiver, &telling->notification);
+    char *before = sw_buf_steal(&agent->told, NULL);
+    sw_told_append(before, receiver, telling->now_ns / SW_NS_PER_S, &agent->told);
+    free(before);
+}
+
+/* Its end goes to everyone who was told of it, also when routes have changed since. */
+static void tell_end(struct telling *telling) {
+    sw_told entry;
+    for (const char *at = telling->alert->told; (at = sw_told_next(at, &entry)) != NULL;) {
+        tell(telling, entry.receiver);
+    }
+}
+
+static void tell_routes(struct telling *telling, sw_notice notice) {
+    const sw_route_config *routes[SW_RECEIVERS_MAX];
+    size_t n = sw_routing_of(telling->agent->routing, telling->alert, routes);
+    for (size_t i = 0; i < n; i++) {
+        if (notice != SW_NOTICE_REPEAT || repeat_of(telling->alert, routes[i]) <= telling->now_ns) {
+            tell(telling, routes[i]->receiver);
+        }
+    }
+}
+
+/* `receiver` NULL: as routes say. */
+static void notify(sw_agent *agent, const sw_alert *alert, sw_notice notice, const char *receiver) {
     sw_payload_options options = {.trace_url = agent->config->trace_url_template};
+    struct telling telling = {.agent = agent, .alert = alert, .now_ns = sw_wall_ns(agent->clock)};
     sw_buf body;
     sw_buf_init(&body, PAYLOAD_MAX);
-    if (sw_payload_json(alert, notice, sw_wall_ns(agent->clock), &options, &body) == 0) {
-        sw_notification notification = {
+    sw_buf_reset(&agent->told);
+    sw_buf_append_str(&agent->told, alert->told != NULL ? alert->told : "");
+    if (sw_payload_json(alert, notice, telling.now_ns, &options, &body) == 0) {
+        telling.notification = (sw_notification){
             .fingerprint = alert->fingerprint,
             .resolved = notice == SW_NOTICE_RESOLVED,
             .severity = (int)alert->severity,
@@ -32,12 +103,33 @@ void sw_alerting_notify(const sw_alert *alert, sw_notice notice, void *arg) {
             .body = body.data,
             .len = body.len,
         };
-        sw_outbox_add(agent->outbox, sw_commit_batch(agent), &notification);
+        if (receiver != NULL) {
+            tell(&telling, receiver);
+        } else if (notice == SW_NOTICE_RESOLVED) {
+            tell_end(&telling);
+        } else {
+            tell_routes(&telling, notice);
+        }
     } else {
         sw_log(SW_LOG_ERROR, "notification is too large to be written", "type", alert->type, "fingerprint",
                alert->fingerprint, NULL);
     }
     sw_buf_release(&body);
+}
+
+void sw_alerting_notify(const sw_alert *alert, sw_notice notice, void *arg) {
+    sw_agent *agent = arg;
+    sw_evaluation_told(agent->evaluation, alert, notice);
+    notify(agent, alert, notice, NULL);
+}
+
+void sw_alerting_notify_one(sw_agent *agent, const sw_alert *alert, sw_notice notice, const char *receiver) {
+    notify(agent, alert, notice, receiver);
+}
+
+static const char *told(const sw_alert *alert, void *arg) {
+    (void)alert;
+    return ((sw_agent *)arg)->told.data;
 }
 
 /* Asked of every notification first: an alert without traces is counted when it begins, told or not. */
@@ -108,6 +200,8 @@ static sw_alerts_sink sink_of(sw_agent *agent) {
         .culprit = culprit,
         .history = history,
         .evaluated = evaluated,
+        .told = told,
+        .repeat_at = repeat_at,
     };
 }
 
@@ -142,6 +236,10 @@ static void restore_alert(const char *fingerprint, const char *json, size_t len,
     sw_agent *agent = arg;
     sw_alert alert = {0};
     if (sw_alert_from_json(json, len, &alert) == 0) {
+        if (alert.told == NULL && alert.last_notified_ns > 0) { /* by a version that knew one receiver */
+            alert.told =
+                xasprintf("%s@%lld", SW_RECEIVER_WEBHOOK, (long long)(alert.last_notified_ns / SW_NS_PER_S));
+        }
         sw_alerts_restore(agent->alerts, &alert);
         sw_alert_release(&alert);
     } else {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "alerts/payload.h"
+#include "alerts/told.h"
 
 #define PATH "/api/v1/alerts/" /* FINGERPRINT, or what it begins with */
 #define DETAIL_MAX ((size_t)64 << 20)
@@ -47,6 +48,18 @@ static json_t *notification_of(const sw_agent *agent, const sw_alert *alert) {
     return root;
 }
 
+/* {"webhook": when last} */
+static json_t *told_json(const sw_alert *alert) {
+    json_t *object = json_object();
+    sw_told entry;
+    for (const char *at = alert->told; (at = sw_told_next(at, &entry)) != NULL;) {
+        bool sane = entry.at_s < INT64_MAX / SW_NS_PER_S;
+        json_object_set_new(object, entry.receiver,
+                            sane ? sw_api_time_json(entry.at_s * SW_NS_PER_S) : json_null());
+    }
+    return object;
+}
+
 static json_t *detail_of(const sw_agent *agent, const sw_alert *alert) {
     json_t *root = notification_of(agent, alert);
     if (root == NULL) {
@@ -59,6 +72,7 @@ static json_t *detail_of(const sw_agent *agent, const sw_alert *alert) {
     json_object_set_new(root, "fired_at", time_or_null(alert->fired_at_ns));
     json_object_set_new(root, "last_seen_at", time_or_null(alert->last_seen_ns));
     json_object_set_new(root, "last_notified_at", time_or_null(alert->last_notified_ns));
+    json_object_set_new(root, "told", told_json(alert));
     json_object_set_new(root, "silenced_by", sw_api_silenced_by(agent, alert));
     return root;
 }

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECEIVER "webhook"
 #define MAX_IDS 100
 /* A firing alert's endsAt is when a reader may take it for over if it hears no more: this many ticks. */
 #define ENDS_AFTER_TICKS 4
@@ -59,9 +58,21 @@ json_t *sw_api_silenced_by(const sw_agent *agent, const sw_alert *alert) {
 
 /* ---- Alertmanager's ---- */
 
+/* [{"name": "webhook"}]: those that it is told to, as routes are now. */
+static json_t *receivers_json(const sw_agent *agent, const sw_alert *alert) {
+    const sw_route_config *routes[SW_RECEIVERS_MAX];
+    size_t n = sw_routing_of(agent->routing, alert, routes);
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++) {
+        json_array_append_new(list, json_pack("{s:s}", "name", routes[i]->receiver));
+    }
+    return list;
+}
+
 struct listing {
     const sw_agent *agent;
     sw_matchers filter;
+    sw_matchers receiver; /* an expression for the name of a receiver; empty: any */
     bool active, silenced;
     json_t *list;
 };
@@ -84,7 +95,7 @@ static json_t *alert_json(const sw_agent *agent, const sw_alert *alert) {
     json_object_set_new(root, "annotations", annotations_json(alert));
     json_object_set_new(root, "endsAt", sw_api_time_json(ends));
     json_object_set_new(root, "fingerprint", json_string(alert->fingerprint));
-    json_object_set_new(root, "receivers", json_pack("[{s:s}]", "name", RECEIVER));
+    json_object_set_new(root, "receivers", receivers_json(agent, alert));
     json_object_set_new(root, "startsAt", sw_api_time_json(alert->starts_at_ns));
     json_object_set_new(root, "status",
                         json_pack("{s:[], s:o, s:o, s:s}", "inhibitedBy", "silencedBy", silences, "mutedBy",
@@ -95,6 +106,22 @@ static json_t *alert_json(const sw_agent *agent, const sw_alert *alert) {
     return root;
 }
 
+static bool is_wanted(const struct listing *listing, const json_t *receiver) {
+    const char *name = json_string_value(json_object_get(receiver, "name"));
+    return listing->receiver.n == 0 || sw_matcher_matches(&listing->receiver.items[0], name);
+}
+
+static bool goes_to_wanted(const struct listing *listing, const json_t *alert) {
+    const json_t *receiver = NULL;
+    size_t i = 0;
+    json_array_foreach(json_object_get(alert, "receivers"), i, receiver) {
+        if (is_wanted(listing, receiver)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void list_one(const sw_alert *alert, void *arg) {
     struct listing *listing = arg;
     if (alert->state != SW_ALERT_FIRING || !sw_matchers_match_alert(&listing->filter, alert)) {
@@ -102,59 +129,72 @@ static void list_one(const sw_alert *alert, void *arg) {
     }
     json_t *one = alert_json(listing->agent, alert);
     const char *state = json_string_value(json_object_get(json_object_get(one, "status"), "state"));
-    if (strcmp(state, "active") == 0 ? listing->active : listing->silenced) {
+    bool wanted = strcmp(state, "active") == 0 ? listing->active : listing->silenced;
+    if (wanted && goes_to_wanted(listing, one)) {
         json_array_append(listing->list, one);
     }
     json_decref(one);
 }
 
-/* NULL after answering that a parameter cannot be used. */
-static json_t *list_alerts(sw_http_exchange *exchange, const sw_agent *agent) {
-    struct listing listing = {
+/* False after answering that a parameter cannot be used. Release the listing either way. */
+static bool list_alerts(sw_http_exchange *exchange, const sw_agent *agent, struct listing *listing) {
+    *listing = (struct listing){
         .agent = agent, .active = flag(exchange, "active"), .silenced = flag(exchange, "silenced")};
-    const char *receiver = sw_http_query(exchange, "receiver"); /* an expression for the name */
-    sw_matchers wanted = {0};
+    const char *receiver = sw_http_query(exchange, "receiver");
+    bool given = receiver != NULL && receiver[0] != '\0';
     char *why = NULL;
-    if (sw_api_read_filter(exchange, &listing.filter)) {
-        bool given = receiver != NULL && receiver[0] != '\0';
-        if (given && sw_matchers_add(&wanted, "receiver", SW_MATCH_REGEX, receiver, &why) != 0) {
-            sw_api_reply_json(exchange, 400, text_json(why));
-        } else {
-            listing.list = json_array();
-            if (!given || sw_matcher_matches(&wanted.items[0], RECEIVER)) {
-                sw_alerts_each(agent->alerts, list_one, &listing);
-            }
-        }
+    if (!sw_api_read_filter(exchange, &listing->filter)) {
+        return false;
     }
-    free(why);
-    sw_matchers_release(&wanted);
-    sw_matchers_release(&listing.filter);
-    return listing.list;
+    if (given && sw_matchers_add(&listing->receiver, "receiver", SW_MATCH_REGEX, receiver, &why) != 0) {
+        sw_api_reply_json(exchange, 400, text_json(why));
+        free(why);
+        return false;
+    }
+    listing->list = json_array();
+    sw_alerts_each(agent->alerts, list_one, listing);
+    return true;
+}
+
+static void release_listing(struct listing *listing) {
+    sw_matchers_release(&listing->receiver);
+    sw_matchers_release(&listing->filter);
+    json_decref(listing->list);
 }
 
 static void get_alerts_v2(sw_http_exchange *exchange, void *arg) {
-    json_t *list = list_alerts(exchange, arg);
-    if (list != NULL) {
-        sw_api_reply_json(exchange, 200, list);
+    struct listing listing;
+    if (list_alerts(exchange, arg, &listing)) {
+        sw_api_reply_json(exchange, 200, json_incref(listing.list));
     }
+    release_listing(&listing);
 }
 
 /* Each alert is told on its own: its labels are the group's. */
-static void get_groups(sw_http_exchange *exchange, void *arg) {
-    json_t *list = list_alerts(exchange, arg), *groups = json_array(), *alert = NULL;
+static void append_groups(const struct listing *listing, json_t *alert, json_t *groups) {
+    json_t *receiver = NULL;
     size_t i = 0;
-    json_array_foreach(list, i, alert) {
-        json_t *labels = json_deep_copy(json_object_get(alert, "labels"));
-        json_object_del(labels, "severity");
-        json_array_append_new(groups, json_pack("{s:o, s:{s:s}, s:[O]}", "labels", labels, "receiver", "name",
-                                                RECEIVER, "alerts", alert));
+    json_array_foreach(json_object_get(alert, "receivers"), i, receiver) {
+        if (is_wanted(listing, receiver)) {
+            json_t *labels = json_deep_copy(json_object_get(alert, "labels"));
+            json_object_del(labels, "severity");
+            json_array_append_new(groups, json_pack("{s:o, s:O, s:[O]}", "labels", labels, "receiver",
+                                                    receiver, "alerts", alert));
+        }
     }
-    if (list != NULL) {
+}
+
+static void get_groups(sw_http_exchange *exchange, void *arg) {
+    struct listing listing;
+    if (list_alerts(exchange, arg, &listing)) {
+        json_t *groups = json_array(), *alert = NULL;
+        size_t i = 0;
+        json_array_foreach(listing.list, i, alert) {
+            append_groups(&listing, alert, groups);
+        }
         sw_api_reply_json(exchange, 200, groups);
-    } else {
-        json_decref(groups);
     }
-    json_decref(list);
+    release_listing(&listing);
 }
 
 static void get_status_v2(sw_http_exchange *exchange, void *arg) {
@@ -168,8 +208,12 @@ static void get_status_v2(sw_http_exchange *exchange, void *arg) {
 }
 
 static void get_receivers(sw_http_exchange *exchange, void *arg) {
-    (void)arg;
-    sw_api_reply_json(exchange, 200, json_pack("[{s:s}]", "name", RECEIVER));
+    const sw_config *config = ((const sw_agent *)arg)->config;
+    json_t *list = json_array();
+    for (size_t i = 0; i < config->n_receivers; i++) {
+        json_array_append_new(list, json_pack("{s:s}", "name", config->receivers[i].name));
+    }
+    sw_api_reply_json(exchange, 200, list);
 }
 
 /* ---- Prometheus' ---- */

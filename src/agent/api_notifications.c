@@ -37,10 +37,12 @@ static json_t *body_json(const sw_outbox_row *row) {
     return body != NULL ? body : text_json(row->body);
 }
 
-static json_t *row_json(const sw_outbox_row *row) {
+static json_t *row_json(const sw_receiver *receiver, const sw_outbox_row *row) {
     json_t *root = json_object();
     json_object_set_new(root, "id", json_integer(row->id));
     json_object_set_new(root, "receiver", text_json(row->receiver));
+    json_object_set_new(root, "configured", json_boolean(receiver->config != NULL));
+    json_object_set_new(root, "state", json_string(row->dead ? "dead" : "waiting"));
     json_object_set_new(root, "fingerprint", text_json(row->fingerprint));
     json_object_set_new(root, "idempotency_key", text_json(row->idempotency_key));
     json_object_set_new(root, "created_at", sw_api_time_json(row->created_ns));
@@ -50,17 +52,119 @@ static json_t *row_json(const sw_outbox_row *row) {
     return root;
 }
 
-static void listed(const sw_outbox_row *rows, int n, void *arg) {
-    sw_http_exchange *exchange = arg;
+/* ---- rows of all receivers, one after another ---- */
+
+/* Dead letters with a greater id than `after`, and of receivers that are not configured also what waits: of
+ * each at most `limit`. */
+struct walk {
+    sw_agent *agent;
+    sw_http_exchange *exchange;
+    int64_t after;
+    int limit;
+    size_t at; /* receiver */
+    bool dead; /* of one that is not configured: what waits has been looked at */
+    /* True: that was enough. */
+    bool (*found)(struct walk *walk, sw_receiver *receiver, const sw_outbox_row *rows, size_t n);
+    /* After the last, or once they cannot be read (perhaps because the agent ends); frees the walk. */
+    void (*ended)(struct walk *walk, bool failed);
+};
+
+static void walk_on(struct walk *walk);
+
+static void take_rows(struct walk *walk, const sw_outbox_row *rows, int n) {
+    sw_receiver *receiver = n >= 0 ? sw_receivers_at(walk->agent, walk->at) : NULL;
     if (n < 0) {
-        refuse(exchange, 503, "the storage cannot be read");
+        walk->ended(walk, true);
+    } else if (n > 0 && walk->found(walk, receiver, rows, (size_t)n)) {
+        walk->ended(walk, false);
+    } else {
+        bool again = receiver->outbox == NULL && !walk->dead;
+        walk->dead = again;
+        walk->at += again ? 0 : 1;
+        walk_on(walk);
+    }
+}
+
+static void outbox_read(const sw_outbox_row *rows, int n, void *arg) {
+    take_rows(arg, rows, n);
+}
+
+static void store_read(sw_outbox_row *rows, int n, void *arg) {
+    struct walk *walk = arg;
+    bool gone = walk->agent->receivers == NULL;
+    take_rows(walk, rows, gone ? -1 : n);
+    for (int i = 0; i < n; i++) {
+        sw_outbox_row_release(&rows[i]);
+    }
+    free(rows);
+}
+
+static void walk_on(struct walk *walk) {
+    const sw_agent *agent = walk->agent;
+    if (walk->at == sw_receivers_count(agent)) {
+        walk->ended(walk, false);
         return;
     }
-    json_t *list = json_array();
-    for (int i = 0; i < n; i++) {
-        json_array_append_new(list, row_json(&rows[i]));
+    const sw_receiver *receiver = sw_receivers_at(agent, walk->at);
+    if (receiver->outbox != NULL) {
+        sw_outbox_dead_letters(receiver->outbox, walk->after, walk->limit, outbox_read, walk);
+    } else {
+        sw_store_load_outbox(agent->store, receiver->name, walk->dead, walk->after, walk->limit, store_read,
+                             walk);
     }
-    sw_api_reply_json(exchange, 200, json_pack("{s:s, s:o}", "status", "success", "data", list));
+}
+
+/* ---- list ---- */
+
+struct listing {
+    struct walk walk;
+    json_t *rows;
+};
+
+static bool list_rows(struct walk *walk, sw_receiver *receiver, const sw_outbox_row *rows, size_t n) {
+    struct listing *listing = (struct listing *)walk;
+    for (size_t i = 0; i < n; i++) {
+        json_array_append_new(listing->rows, row_json(receiver, &rows[i]));
+    }
+    return false;
+}
+
+static json_int_t id_of(const json_t *row) {
+    return json_integer_value(json_object_get(row, "id"));
+}
+
+static int by_id(const void *a, const void *b) {
+    json_int_t x = id_of(*(json_t *const *)a), y = id_of(*(json_t *const *)b);
+    return x < y ? -1 : x > y;
+}
+
+/* The first of all, as of each of them the first were read. */
+static json_t *first_by_id(const json_t *rows, size_t limit) {
+    size_t n = json_array_size(rows);
+    json_t **sorted = xcalloc(n + 1, sizeof(json_t *));
+    for (size_t i = 0; i < n; i++) {
+        sorted[i] = json_array_get(rows, i);
+    }
+    qsort(sorted, n, sizeof(json_t *), by_id);
+    json_t *first = json_array();
+    for (size_t i = 0; i < n && i < limit; i++) {
+        json_array_append(first, sorted[i]);
+    }
+    free(sorted);
+    return first;
+}
+
+static void list_ended(struct walk *walk, bool failed) {
+    struct listing *listing = (struct listing *)walk;
+    if (failed) {
+        refuse(walk->exchange, 503, "the storage cannot be read");
+    } else {
+        sw_api_reply_json(walk->exchange, 200,
+                          json_pack("{s:s, s:o}", "status", "success", "data",
+                                    first_by_id(listing->rows, (size_t)walk->limit)));
+    }
+    json_decref(listing->rows);
+    free(listing);
 }
 
 static bool query_number(sw_http_exchange *exchange, const char *name, int64_t *out) {
@@ -69,24 +173,27 @@ static bool query_number(sw_http_exchange *exchange, const char *name, int64_t *
 }
 
 static void get_dead(sw_http_exchange *exchange, void *arg) {
-    const sw_agent *agent = arg;
     int64_t after = 0, limit = LIST_DEFAULT;
     if (!query_number(exchange, "after", &after) || !query_number(exchange, "limit", &limit) || limit < 1 ||
         limit > LIST_MAX) {
         refuse(exchange, 400, "after must be an id, and limit a number from 1 to 1000");
         return;
     }
+    struct listing *listing = xcalloc(1, sizeof *listing);
+    *listing = (struct listing){
+        .walk = {arg, exchange, after, (int)limit, 0, false, list_rows, list_ended},
+        .rows = json_array(),
+    };
     sw_http_defer(exchange);
-    sw_outbox_dead_letters(agent->outbox, after, (int)limit, listed, exchange);
+    walk_on(&listing->walk);
 }
 
 /* ---- changes ---- */
 
 struct change {
-    sw_agent *agent;
-    sw_http_exchange *exchange;
+    struct walk walk;
     int64_t id;
-    bool again;
+    bool again, replied;
 };
 
 /* Until it is stored, the store still shows the letter as dead: nothing else may be done to it. */
@@ -99,18 +206,43 @@ static void change_stored(sw_store_batch *batch, int result, void *arg) {
     }
 }
 
-static void change(const sw_outbox_row *rows, int n, void *arg) {
-    struct change *wanted = arg;
-    sw_agent *agent = wanted->agent;
+static void drop_unconfigured(sw_agent *agent, sw_receiver *receiver, const sw_outbox_row *row) {
+    size_t *count = row->dead ? &receiver->dead : &receiver->waiting;
+    *count -= *count > 0 ? 1 : 0;
+    sw_batch_delete_outbox(sw_commit_batch(agent), row->id);
+    sw_receiver_show(agent, receiver);
+}
+
+static bool change(struct walk *walk, sw_receiver *receiver, const sw_outbox_row *rows, size_t n) {
+    struct change *wanted = (struct change *)walk;
+    sw_agent *agent = walk->agent;
     if (n < 1 || rows[0].id != wanted->id) {
+        return false;
+    }
+    wanted->replied = true;
+    if (receiver->outbox == NULL && wanted->again) {
         agent->dead_letter_changing = false;
-        refuse(wanted->exchange, n < 0 ? 503 : 404,
-               n < 0 ? "the storage cannot be read" : "no dead letter has this id");
+        refuse(walk->exchange, 409,
+               "its receiver is not configured: it is sent when that is configured again");
+        return true;
+    }
+    sw_store_batch *batch = sw_commit_batch(agent);
+    if (receiver->outbox == NULL) {
+        drop_unconfigured(agent, receiver, &rows[0]);
     } else {
-        sw_store_batch *batch = sw_commit_batch(agent);
-        (wanted->again ? sw_outbox_send_again : sw_outbox_drop)(agent->outbox, batch, &rows[0]);
-        sw_batch_on_end(batch, change_stored, agent);
-        sw_api_reply_when_stored(agent, wanted->exchange, json_pack("{s:s}", "status", "success"));
+        (wanted->again ? sw_outbox_send_again : sw_outbox_drop)(receiver->outbox, batch, &rows[0]);
+    }
+    sw_batch_on_end(batch, change_stored, agent);
+    sw_api_reply_when_stored(agent, walk->exchange, json_pack("{s:s}", "status", "success"));
+    return true;
+}
+
+static void change_ended(struct walk *walk, bool failed) {
+    struct change *wanted = (struct change *)walk;
+    if (!wanted->replied) {
+        walk->agent->dead_letter_changing = false;
+        refuse(walk->exchange, failed ? 503 : 404,
+               failed ? "the storage cannot be read" : "no dead letter has this id");
     }
     free(wanted);
 }
@@ -120,11 +252,12 @@ static void start_change(sw_agent *agent, sw_http_exchange *exchange, int64_t id
         refuse(exchange, 409, "another dead letter is just being changed; try again");
         return;
     }
-    struct change *wanted = xmalloc(sizeof *wanted);
-    *wanted = (struct change){agent, exchange, id, again};
+    struct change *wanted = xcalloc(1, sizeof *wanted);
+    *wanted = (struct change){
+        .walk = {agent, exchange, id - 1, 1, 0, false, change, change_ended}, .id = id, .again = again};
     agent->dead_letter_changing = true;
     sw_http_defer(exchange);
-    sw_outbox_dead_letters(agent->outbox, id - 1, 1, change, wanted);
+    walk_on(&wanted->walk);
 }
 
 static void post_retry(sw_http_exchange *exchange, void *arg) {
@@ -150,8 +283,20 @@ static void delete_dead(sw_http_exchange *exchange, void *arg) {
 /* ---- test ---- */
 
 /* One that fires and one that resolves it, so that nothing stays open at the receiver. */
+static void test_receiver(sw_agent *agent, sw_alert *alert, const char *receiver) {
+    alert->state = SW_ALERT_FIRING;
+    alert->ends_at_ns = 0;
+    sw_alerting_notify_one(agent, alert, SW_NOTICE_FIRING, receiver);
+    alert->state = SW_ALERT_RESOLVED;
+    alert->ends_at_ns = alert->starts_at_ns;
+    sw_alerting_notify_one(agent, alert, SW_NOTICE_RESOLVED, receiver);
+}
+
+/* The receiver that is named, or each that a route leads to. */
 static void post_test(sw_http_exchange *exchange, void *arg) {
     sw_agent *agent = arg;
+    const sw_config *config = agent->config;
+    const char *wanted = sw_http_query(exchange, "receiver");
     int64_t now = sw_wall_ns(agent->clock);
     sw_alert alert = {
         .fingerprint = "0000000000000000",
@@ -168,10 +313,16 @@ static void post_test(sw_http_exchange *exchange, void *arg) {
         .window_to_s = now / SW_NS_PER_S,
         .window_complete = true,
     };
-    sw_alerting_notify(&alert, SW_NOTICE_FIRING, agent);
-    alert.state = SW_ALERT_RESOLVED;
-    alert.ends_at_ns = now;
-    sw_alerting_notify(&alert, SW_NOTICE_RESOLVED, agent);
+    if (wanted != NULL && sw_config_receiver(config, wanted) == NULL) {
+        refuse(exchange, 404, "no receiver has this name");
+        return;
+    }
+    for (size_t i = 0; i < config->n_receivers; i++) {
+        const char *name = config->receivers[i].name;
+        if (wanted != NULL ? strcmp(wanted, name) == 0 : sw_route_leads_to(&config->route, name)) {
+            test_receiver(agent, &alert, name);
+        }
+    }
     sw_api_reply_when_stored(agent, exchange,
                              json_pack("{s:s, s:s}", "status", "success", "fingerprint", alert.fingerprint));
 }

@@ -16,10 +16,10 @@ struct list {
     size_t n;
 };
 
-/* The finding, to be completed by the caller before the next is added. Takes the summary. `detector` may be
- * NULL. */
-static sw_finding *add(struct list *list, const char *type, sw_severity severity, const char *detector,
-                       char *summary) {
+/* The finding, to be completed by the caller before the next is added. Takes the summary. `value` of the
+ * label may be NULL: no label. */
+static sw_finding *add_about(struct list *list, const char *type, sw_severity severity, const char *label,
+                             const char *value, char *summary) {
     list->findings = xrealloc_array(list->findings, list->n + 1, sizeof *list->findings);
     sw_finding *finding = &list->findings[list->n++];
     *finding = (sw_finding){
@@ -30,12 +30,17 @@ static sw_finding *add(struct list *list, const char *type, sw_severity severity
         .summary = summary,
         .window_complete = true,
     };
-    if (detector != NULL) {
+    if (value != NULL) {
         finding->labels = xcalloc(1, sizeof *finding->labels);
-        finding->labels[0] = (sw_label){xstrdup("detector"), xstrdup(detector)};
+        finding->labels[0] = (sw_label){xstrdup(label), xstrdup(value)};
         finding->n_labels = 1;
     }
     return finding;
+}
+
+static sw_finding *add(struct list *list, const char *type, sw_severity severity, const char *detector,
+                       char *summary) {
+    return add_about(list, type, severity, "detector", detector, summary);
 }
 
 static void set_value(sw_finding *finding, double value, double threshold) {
@@ -131,15 +136,30 @@ static void look_at_progress(const char *name, int64_t judged_until_s, int64_t s
     }
 }
 
-static void look_at_outbox(struct list *list) {
+static void look_at_outbox(struct list *list, const sw_receiver *receiver) {
     double limit_s = (double)list->agent->config->outbox_old_secs;
-    double age_s = (double)sw_outbox_oldest_age_ms(list->agent->outbox) / 1000;
-    if (limit_s > 0 && sw_outbox_depth(list->agent->outbox) > 0 && age_s >= limit_s) {
-        set_value(add(list, "outbox_growing", SW_SEVERITY_CRITICAL, NULL,
-                      xasprintf("%zu notifications wait, the oldest for %.0f s: the receiver does not take "
-                                "them. None is lost before SPANWATCH_WEBHOOK_MAX_AGE_SECS",
-                                sw_outbox_depth(list->agent->outbox), age_s)),
-                  age_s, limit_s);
+    double age_s = (double)sw_receiver_oldest_age_ms(receiver) / 1000;
+    if (limit_s > 0 && sw_receiver_depth(receiver) > 0 && age_s >= limit_s) {
+        set_value(
+            add_about(
+                list, "outbox_growing", SW_SEVERITY_CRITICAL, "receiver", receiver->name,
+                xasprintf("%zu notifications for the receiver %s wait, the oldest for %.0f s: it does not "
+                          "take them. None is lost before %lld s",
+                          sw_receiver_depth(receiver), receiver->name, age_s,
+                          (long long)receiver->config->max_age_secs)),
+            age_s, limit_s);
+    }
+}
+
+static void look_at_unconfigured(struct list *list, const sw_receiver *receiver) {
+    if (receiver->waiting > 0) {
+        set_value(
+            add_about(
+                list, "receiver_missing", SW_SEVERITY_CRITICAL, "receiver", receiver->name,
+                xasprintf("%zu notifications wait for the receiver %s, which is not configured any more: "
+                          "configure it again, or drop them with spanwatch notify drop",
+                          receiver->waiting, receiver->name)),
+            (double)receiver->waiting, 0);
     }
 }
 
@@ -162,15 +182,26 @@ static void look_at_storage(struct list *list) {
     }
 }
 
-static void look_at_formatter(struct list *list) {
-    const char *error = sw_formatting_error(list->agent);
+static void look_at_formatter(struct list *list, const sw_receiver *receiver) {
+    const char *error = receiver->formatting != NULL ? sw_formatting_error(receiver->formatting) : NULL;
     if (error != NULL) {
-        add(list, "formatter_failing", SW_SEVERITY_CRITICAL, NULL,
-            xasprintf(
-                "notifications cannot be written as %s and go out in the default form, which the receiver "
-                "may refuse: %s",
-                list->agent->config->webhook_format, error))
+        add_about(list, "formatter_failing", SW_SEVERITY_CRITICAL, "receiver", receiver->name,
+                  xasprintf("notifications cannot be written as %s and go out in the default form, which the "
+                            "receiver %s may refuse: %s",
+                            receiver->config->format, receiver->name, error))
             ->error_message = xstrdup(error);
+    }
+}
+
+static void look_at_receivers(struct list *list) {
+    for (size_t i = 0; i < sw_receivers_count(list->agent); i++) {
+        const sw_receiver *receiver = sw_receivers_at(list->agent, i);
+        if (receiver->config != NULL) {
+            look_at_outbox(list, receiver);
+            look_at_formatter(list, receiver);
+        } else {
+            look_at_unconfigured(list, receiver);
+        }
     }
 }
 
@@ -187,9 +218,8 @@ sw_finding *sw_blindness(const sw_agent *agent, size_t *n) {
     if (!source_is_away(agent)) {
         sw_judge_each(agent, look_at_progress, &list);
     }
-    look_at_outbox(&list);
     look_at_storage(&list);
-    look_at_formatter(&list);
+    look_at_receivers(&list);
     *n = list.n;
     return list.findings;
 }

@@ -92,7 +92,7 @@ static void committed(int result, const char *message, sw_store_batch *batch, vo
         free(agent->storage_error);
         agent->storage_error = xstrdup(message);
         pending->batch = batch; /* given back: it is the next to be committed */
-        sw_outbox_committed(agent->outbox);
+        sw_receivers_committed(agent);
         uv_timer_start(&agent->retry_timer, retry, RETRY_MS, 0);
         return;
     }
@@ -108,7 +108,7 @@ static void committed(int result, const char *message, sw_store_batch *batch, vo
     acknowledge_states(agent, pending);
     free_pending(pending);
     agent->in_flight = NULL;
-    sw_outbox_committed(agent->outbox);
+    sw_receivers_committed(agent);
 }
 
 static void start(sw_agent *agent) {

@@ -1,5 +1,5 @@
 /*
- * SPANWATCH_WEBHOOK_FORMAT: between the outbox, which has notifications to send, and the formatter, which
+ * The format of a receiver: between its outbox, which has notifications to send, and the formatter, which
  * turns each into the body that the receiver takes. What cannot be formatted goes out as it is. While the
  * last one could not be, it is tried again after each tick, so that the end of the trouble is seen without a
  * new alert.
@@ -14,15 +14,16 @@
 #include "telemetry/log.h"
 
 struct sw_formatting {
-    sw_agent *agent;
+    const sw_agent *agent;
+    const sw_receiver_config *receiver;
     sw_formatter *formatter;
     sw_secrets *secrets;
-    char *settings; /* whose: "notify/slack" */
+    char *settings; /* a JSON object */
     char *error;    /* why the last notification could not be formatted; NULL when it could */
     char *failed;   /* that notification */
     size_t failed_len;
     sw_format_call *probe; /* the failed one, tried again */
-    sw_metric *failures;
+    sw_metric *failures;   /* {receiver} */
 };
 
 struct request {
@@ -35,22 +36,20 @@ struct request {
 
 /* What the script gets as `config`: its settings of the config file, and the secret as it is now. */
 static char *config_json(const sw_formatting *formatting) {
-    const sw_config *config = formatting->agent->config;
-    char *settings = sw_config_for_detector(config, formatting->settings);
-    if (config->webhook_format_secret_file[0] == '\0') {
-        return settings;
+    const sw_receiver_config *receiver = formatting->receiver;
+    if (receiver->format_secret_file[0] == '\0') {
+        return xstrdup(formatting->settings);
     }
     char why[256];
     size_t len = 0;
-    const char *secret = sw_secrets_get(formatting->secrets, config->webhook_format_secret_file, &len, why);
-    json_t *object = json_loads(settings, 0, NULL);
+    const char *secret = sw_secrets_get(formatting->secrets, receiver->format_secret_file, &len, why);
+    json_t *object = json_loads(formatting->settings, 0, NULL);
     json_t *text = secret != NULL ? json_stringn(secret, len) : NULL; /* NULL when it is not UTF-8 */
     if (text != NULL) {
         json_object_set_new(object, "secret", text);
     }
     char *dumped = json_dumps(object, JSON_COMPACT);
-    free(settings);
-    settings = xstrdup(dumped);
+    char *settings = xstrdup(dumped);
     free(dumped);
     json_decref(object);
     return settings;
@@ -58,8 +57,8 @@ static char *config_json(const sw_formatting *formatting) {
 
 static void worked(sw_formatting *formatting) {
     if (formatting->error != NULL) {
-        sw_log(SW_LOG_INFO, "notifications are formatted again", "format",
-               formatting->agent->config->webhook_format, NULL);
+        sw_log(SW_LOG_INFO, "notifications are formatted again", "receiver", formatting->receiver->name,
+               "format", formatting->receiver->format, NULL);
     }
     free(formatting->error);
     free(formatting->failed);
@@ -70,7 +69,8 @@ static void worked(sw_formatting *formatting) {
 static void did_not_work(sw_formatting *formatting, const char *error) {
     if (!sw_streq(formatting->error, error)) {
         sw_log(SW_LOG_ERROR, "a notification could not be formatted, it is sent in the default form",
-               "format", formatting->agent->config->webhook_format, "error", error, NULL);
+               "receiver", formatting->receiver->name, "format", formatting->receiver->format, "error", error,
+               NULL);
         free(formatting->error);
         formatting->error = xstrdup(error);
     }
@@ -89,7 +89,7 @@ static void formatted(const sw_format_result *result, void *arg) {
     if (result->body != NULL) {
         worked(formatting);
     } else {
-        sw_metric_add(formatting->failures, 1);
+        sw_metric_add(formatting->failures, 1, formatting->receiver->name);
         did_not_work(formatting, result->error);
         keep_failed(formatting, request->row);
     }
@@ -125,9 +125,8 @@ static void probed(const sw_format_result *result, void *arg) {
     }
 }
 
-void sw_formatting_probe(sw_agent *agent) {
-    sw_formatting *formatting = agent->formatting;
-    if (formatting == NULL || formatting->failed == NULL || formatting->probe != NULL || agent->stopping) {
+void sw_formatting_probe(sw_formatting *formatting) {
+    if (formatting->failed == NULL || formatting->probe != NULL || formatting->agent->stopping) {
         return;
     }
     char *config = config_json(formatting);
@@ -136,36 +135,40 @@ void sw_formatting_probe(sw_agent *agent) {
     free(config);
 }
 
-const char *sw_formatting_error(const sw_agent *agent) {
-    return agent->formatting != NULL ? agent->formatting->error : NULL;
+const char *sw_formatting_error(const sw_formatting *formatting) {
+    return formatting->error;
 }
 
-sw_row_format sw_formatting_open(sw_agent *agent) {
+sw_formatting *sw_formatting_open(sw_agent *agent, const sw_receiver_config *receiver) {
+    static const char *const by_receiver[] = {"receiver", NULL};
     const sw_config *config = agent->config;
-    if (config->webhook_format[0] == '\0') {
-        return (sw_row_format){0};
-    }
-    sw_formatting *formatting = agent->formatting = xcalloc(1, sizeof *formatting);
+    sw_formatting *formatting = xcalloc(1, sizeof *formatting);
     formatting->agent = agent;
+    formatting->receiver = receiver;
     formatting->secrets = sw_secrets_new();
-    formatting->settings = xasprintf("notify/%s", config->webhook_format);
+    formatting->settings = sw_config_for_format(config, receiver);
     formatting->failures = sw_metrics_counter(
         agent->metrics, "spanwatch_formatter_failures_total",
-        "Notifications that could not be formatted and went out in the default form.", NULL);
+        "Notifications that could not be formatted and went out in the default form.", by_receiver);
+    sw_metric_add(formatting->failures, 0, receiver->name);
     sw_formatter_options options = {
         .scripts_dir = agent->paths.scripts_dir,
-        .name = config->webhook_format,
+        .name = receiver->format,
         .worker_path = agent->paths.worker,
         .memory_bytes = (size_t)config->worker_memory_mb << 20,
         .cpu_ms = config->worker_cpu_ms,
         .timeout_ms = config->worker_timeout_ms,
     };
     formatting->formatter = sw_formatter_new(&agent->loop, &options);
-    return (sw_row_format){.start = start, .cancel = cancel, .arg = formatting};
+    return formatting;
 }
 
-void sw_formatting_close(sw_agent *agent) {
-    sw_formatting *formatting = agent->formatting;
+sw_row_format sw_formatting_rows(sw_formatting *formatting) {
+    return formatting != NULL ? (sw_row_format){.start = start, .cancel = cancel, .arg = formatting}
+                              : (sw_row_format){0};
+}
+
+void sw_formatting_close(sw_formatting *formatting) {
     if (formatting == NULL) {
         return;
     }
@@ -175,5 +178,4 @@ void sw_formatting_close(sw_agent *agent) {
     free(formatting->error);
     free(formatting->failed);
     free(formatting);
-    agent->formatting = NULL;
 }

@@ -117,6 +117,27 @@ static void append_string(sw_buf *out, const char *text) {
     json_decref(string);
 }
 
+/* All together, and each. */
+static void append_receivers(const sw_agent *agent, sw_buf *out) {
+    int64_t oldest_ms = 0;
+    for (size_t i = 0; i < sw_receivers_count(agent); i++) {
+        int64_t age_ms = sw_receiver_oldest_age_ms(sw_receivers_at(agent, i));
+        oldest_ms = age_ms > oldest_ms ? age_ms : oldest_ms;
+    }
+    sw_buf_printf(out,
+                  ", \"outbox\": {\"depth\": %zu, \"dead\": %zu, \"oldest_age_ms\": %lld}, \"receivers\": [",
+                  sw_receivers_depth(agent), sw_receivers_dead(agent), (long long)oldest_ms);
+    for (size_t i = 0; i < sw_receivers_count(agent); i++) {
+        const sw_receiver *receiver = sw_receivers_at(agent, i);
+        sw_buf_append_str(out, i == 0 ? "{\"name\": " : ", {\"name\": ");
+        append_string(out, receiver->name);
+        sw_buf_printf(out, ", \"configured\": %s, \"depth\": %zu, \"dead\": %zu, \"oldest_age_ms\": %lld}",
+                      receiver->config != NULL ? "true" : "false", sw_receiver_depth(receiver),
+                      sw_receiver_dead(receiver), (long long)sw_receiver_oldest_age_ms(receiver));
+    }
+    sw_buf_append_char(out, ']');
+}
+
 static void get_status(sw_http_exchange *exchange, void *arg) {
     sw_agent *agent = arg;
     size_t counts[3] = {0};
@@ -129,10 +150,8 @@ static void get_status(sw_http_exchange *exchange, void *arg) {
     append_string(&out, why_not == NULL ? "" : why_not);
     sw_buf_printf(&out, ", \"ticks\": %llu, \"alerts\": {\"pending\": %zu, \"firing\": %zu}",
                   (unsigned long long)agent->ticks, counts[SW_ALERT_PENDING], counts[SW_ALERT_FIRING]);
-    sw_buf_printf(&out,
-                  ", \"outbox\": {\"depth\": %zu, \"dead\": %zu, \"oldest_age_ms\": %lld}, \"sources\": [",
-                  sw_outbox_depth(agent->outbox), sw_outbox_dead(agent->outbox),
-                  (long long)sw_outbox_oldest_age_ms(agent->outbox));
+    append_receivers(agent, &out);
+    sw_buf_append_str(&out, ", \"sources\": [");
     if (agent->source != NULL) {
         agent->source->ops->status_json(agent->source, &out);
     }

@@ -118,10 +118,10 @@ static void wait_for_delivery(uv_timer_t *timer) {
     struct once *once = timer->data;
     sw_agent *agent = &once->agent;
     sw_commit_flush(agent);
-    size_t depth = sw_outbox_depth(agent->outbox);
+    size_t depth = sw_receivers_depth(agent);
     bool over = sw_mono_ns(agent->clock) > once->give_up_mono_ns;
     if ((depth == 0 && sw_commit_idle(agent)) || over) {
-        once->sent_all = depth == 0 && sw_outbox_dead(agent->outbox) == 0;
+        once->sent_all = depth == 0 && sw_receivers_dead(agent) == 0;
         uv_stop(&agent->loop);
     }
 }
@@ -172,7 +172,7 @@ int sw_agent_once(const sw_config *config, const sw_agent_paths *paths, bool jso
                             "(TEMPO_ENABLED=false)\n");
         }
         if (!once.sent_all) {
-            fprintf(stderr, "spanwatch: not everything could be delivered to the webhook\n");
+            fprintf(stderr, "spanwatch: not everything could be delivered\n");
         }
         result = once.loaded && once.sent_all && once.agent.last_poll_reason == NULL && config->tempo_enabled
                      ? 0

@@ -46,7 +46,7 @@ static void stop(sw_agent *agent, const char *why) {
         agent->server = NULL;
     }
     uv_timer_start(&agent->watchdog, drain_too_long, DRAIN_MS, 0);
-    sw_outbox_drain(agent->outbox, drained, agent);
+    sw_receivers_drain(agent, drained, agent);
 }
 
 static void on_signal(uv_signal_t *handle, int number) {
@@ -103,9 +103,9 @@ static void say_hello(const sw_agent *agent) {
            agent->config->tempo_enabled ? tempo : "off", "otlp",
            agent->config->tempo_enabled ? "off" : agent->config->otlp_http_address, "otlp_grpc",
            agent->config->tempo_enabled ? "off" : agent->config->otlp_grpc_address, "webhook",
-           webhook != NULL ? webhook : "none, alerts are written to standard output", "scripts",
-           agent->paths.scripts_dir, "storage", agent->paths.storage, "listen", agent->config->listen_address,
-           NULL);
+           webhook != NULL ? webhook : "none, alerts are written to standard output", "receivers",
+           sw_log_int((int64_t)agent->config->n_receivers), "scripts", agent->paths.scripts_dir, "storage",
+           agent->paths.storage, "listen", agent->config->listen_address, NULL);
     free(tempo);
     free(webhook);
 }
@@ -131,8 +131,7 @@ int sw_agent_run(const sw_config *config, const sw_agent_paths *paths) {
         }
         sw_detectors_scan(agent.detectors, scripts_loaded, &agent);
         uv_run(&agent.loop, UV_RUN_DEFAULT);
-        sw_log(SW_LOG_INFO, "stopped", "undelivered", sw_log_int((int64_t)sw_outbox_depth(agent.outbox)),
-               NULL);
+        sw_log(SW_LOG_INFO, "stopped", "undelivered", sw_log_int((int64_t)sw_receivers_depth(&agent)), NULL);
     }
     for (size_t i = 0; i < SW_ARRAY_LEN(agent.signals); i++) {
         uv_close((uv_handle_t *)&agent.signals[i], NULL);

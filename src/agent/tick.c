@@ -43,7 +43,7 @@ static void tick_over(sw_agent *agent) {
     }
     if (agent->found == NULL) {
         sw_own_alerts(agent);
-        sw_formatting_probe(agent);
+        sw_receivers_probe(agent);
         sw_heartbeat(agent);
         sw_silencing_sweep(agent);
     }

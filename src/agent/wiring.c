@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "alerts/told.h"
 #include "sources/otlp/otlp_source.h"
 #include "sources/tempo/tempo.h"
 #include "telemetry/log.h"
@@ -83,18 +84,6 @@ static sw_http_profile tempo_profile(const sw_config *config) {
         .client_cert_file = config->tempo_client_cert_file[0] ? config->tempo_client_cert_file : NULL,
         .client_key_file = config->tempo_client_key_file[0] ? config->tempo_client_key_file : NULL,
         .headers = (const char *const *)config->tempo_headers.items,
-        .insecure_tls = config->tempo_alert_insecure_tls,
-    };
-}
-
-static sw_http_profile webhook_profile(const sw_config *config) {
-    return (sw_http_profile){
-        .basic_auth_file = config->webhook_basic_auth_file[0] ? config->webhook_basic_auth_file : NULL,
-        .bearer_token_file = config->webhook_bearer_token_file[0] ? config->webhook_bearer_token_file : NULL,
-        .ca_file = config->webhook_ca_file[0] ? config->webhook_ca_file : NULL,
-        .client_cert_file = config->webhook_client_cert_file[0] ? config->webhook_client_cert_file : NULL,
-        .client_key_file = config->webhook_client_key_file[0] ? config->webhook_client_key_file : NULL,
-        .headers = (const char *const *)config->webhook_headers.items,
         .insecure_tls = config->tempo_alert_insecure_tls,
     };
 }
@@ -246,23 +235,12 @@ static void open_alerts(sw_agent *agent) {
     agent->alerts = sw_alerts_new(&options);
 }
 
-static void open_outbox(sw_agent *agent) {
-    const sw_config *config = agent->config;
-    sw_receiver_options options = {
-        .name = "webhook",
-        .url = config->tempo_alert_webhook_url,
-        .profile = webhook_profile(config),
-        .hmac_secret_file = config->webhook_hmac_secret_file[0] ? config->webhook_hmac_secret_file : NULL,
-        .format = sw_formatting_open(agent),
-        .timeout_ms = config->webhook_timeout_ms,
-        .max_age_ms = config->webhook_max_age_secs * 1000,
-        .backoff_min_ms = config->webhook_backoff_min_ms,
-        .backoff_max_ms = config->webhook_backoff_max_ms,
-        .max_in_flight = (unsigned)config->webhook_max_in_flight,
-        .max_rows = 20000,
-    };
-    agent->outbox =
-        sw_outbox_new(&agent->loop, agent->clock, agent->http, agent->store, agent->metrics, &options);
+/* The configuration was checked: what is wrong with it was said, and nothing was started. */
+static void open_routing(sw_agent *agent) {
+    sw_buf mistakes;
+    sw_buf_init(&mistakes, (size_t)1 << 20);
+    agent->routing = sw_routing_new(agent->config, &mistakes);
+    sw_buf_release(&mistakes);
 }
 
 static void open_detectors(sw_agent *agent) {
@@ -285,6 +263,7 @@ static void open_detectors(sw_agent *agent) {
 int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths *paths) {
     *agent = (sw_agent){.config = config, .paths = *paths, .clock = sw_clock_system()};
     agent->started_at_ns = sw_wall_ns(agent->clock);
+    sw_buf_init(&agent->told, SW_TOLD_MAX);
     uv_loop_init(&agent->loop);
     make_metrics(agent);
     int result = open_store(agent);
@@ -299,7 +278,8 @@ int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths
     open_alerts(agent);
     agent->evaluations = sw_evaluations_new(SW_EVALUATIONS_BYTES);
     sw_silencing_open(agent);
-    open_outbox(agent);
+    open_routing(agent);
+    sw_receivers_open(agent);
     open_detectors(agent);
     uv_timer_init(&agent->loop, &agent->tick_timer);
     agent->tick_timer.data = agent;
@@ -325,8 +305,8 @@ void sw_agent_close(sw_agent *agent) {
     }
     sw_commit_stop(agent);
     sw_detectors_free(agent->detectors);
-    sw_outbox_free(agent->outbox);
-    sw_formatting_close(agent);
+    sw_receivers_close(agent);
+    sw_routing_free(agent->routing);
     sw_alerts_free(agent->alerts);
     sw_silencing_close(agent);
     if (agent->source != NULL) {
@@ -343,5 +323,6 @@ void sw_agent_close(sw_agent *agent) {
     free(agent->last_poll_reason);
     free(agent->storage_error);
     free(agent->storage_damage);
+    sw_buf_release(&agent->told);
     uv_loop_close(&agent->loop);
 }

@@ -35,6 +35,7 @@ void sw_alert_release(sw_alert *alert) {
     free(alert->span_name);
     free(alert->error_message);
     free(alert->detector_sha256);
+    free(alert->told);
     sw_culprit_free(alert->culprit);
     *alert = (sw_alert){0};
 }
@@ -58,6 +59,7 @@ void sw_alert_copy(sw_alert *to, const sw_alert *from) {
     to->span_name = xstrdup(from->span_name);
     to->error_message = xstrdup(from->error_message);
     to->detector_sha256 = xstrdup(from->detector_sha256);
+    to->told = xstrdup(from->told);
     to->culprit = sw_culprit_copy(from->culprit);
     to->labels = from->n_labels > 0 ? xcalloc(from->n_labels, sizeof *to->labels) : NULL;
     for (size_t i = 0; i < from->n_labels; i++) {

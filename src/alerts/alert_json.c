@@ -66,6 +66,7 @@ int sw_alert_to_json(const sw_alert *alert, sw_buf *out) {
     set_text(root, "span_name", alert->span_name);
     set_text(root, "error_message", alert->error_message);
     set_text(root, "detector_sha256", alert->detector_sha256);
+    set_text(root, "told", alert->told);
     set_number(root, "value", alert->has_value, alert->value);
     set_number(root, "threshold", alert->has_threshold, alert->threshold);
     set_number(root, "baseline", alert->has_baseline, alert->baseline);
@@ -212,6 +213,7 @@ static void read_findings(struct reader *r, sw_alert *out) {
     out->span_name = read_text(r, "span_name", false);
     out->error_message = read_text(r, "error_message", false);
     out->detector_sha256 = read_text(r, "detector_sha256", false);
+    out->told = read_text(r, "told", false);
     out->value = read_number(r, "value", &out->has_value);
     out->threshold = read_number(r, "threshold", &out->has_threshold);
     out->baseline = read_number(r, "baseline", &out->has_baseline);

@@ -52,7 +52,8 @@
     X(summary)                                                                                               \
     X(span_name)                                                                                             \
     X(error_message)                                                                                         \
-    X(detector_sha256)
+    X(detector_sha256)                                                                                       \
+    X(told)
 
 struct sw_packed_alert {
 #define X(type, name) type name;

@@ -230,6 +230,10 @@ static bool tell(sw_alerts_round *round, sw_alert *alert, sw_notice notice, bool
     for (size_t i = 0; i < alert->n_evidence; i++) {
         alert->evidence[i].notified = true;
     }
+    const char *told = sink->told != NULL ? sink->told(alert, sink->arg) : NULL;
+    if (told != NULL) {
+        alert->told = (char *)told; /* put back as a copy */
+    }
     alert->n_untold = 0;
     alert->last_notified_ns = round->now_ns;
     alert->told_severity = alert->severity;
@@ -250,9 +254,15 @@ static void pull_back(sw_alert *alert, int64_t now_ns) {
     }
 }
 
+static int64_t repeat_at(const sw_alerts_round *round, const sw_alert *alert) {
+    const sw_alerts_sink *sink = &round->sink;
+    return sink->repeat_at != NULL
+               ? sink->repeat_at(alert, sink->arg)
+               : add_saturated(alert->last_notified_ns, round->alerts->options.repeat_interval_ns);
+}
+
 static bool repeat_is_due(const sw_alerts_round *round, const sw_alert *alert) {
-    return sw_alerts_elapsed(alert->last_notified_ns, round->now_ns) >=
-           round->alerts->options.repeat_interval_ns;
+    return repeat_at(round, alert) <= round->now_ns;
 }
 
 /* Whether the alert has something to say, and what. */
@@ -308,7 +318,7 @@ static int64_t due(const sw_alerts_round *round, const sw_alert *alert) {
         return INT64_MAX;
     }
     int64_t end = add_saturated(alert->last_seen_ns, sw_alerts_seconds_to_ns(alert->keep_firing_s));
-    int64_t repeat = add_saturated(alert->last_notified_ns, round->alerts->options.repeat_interval_ns);
+    int64_t repeat = repeat_at(round, alert);
     return sw_alert_is_per_trace(alert) || end < repeat ? end : repeat;
 }
 

@@ -74,6 +74,7 @@ typedef struct sw_alert {
     char *summary;
     char *span_name, *error_message; /* may be NULL */
     char *detector_sha256;           /* of the detector's source, as it ran last; NULL when not a script */
+    char *told;                      /* to whom, and when (told.h); NULL: to nobody yet */
     bool has_value, has_threshold, has_baseline, has_baseline_samples, has_duration, has_total, has_affected;
     double value, threshold, baseline, baseline_samples, duration_ms, total_traces;
     double affected_traces;   /* distinct traces since it began */
@@ -127,6 +128,11 @@ typedef struct sw_alerts_sink {
     void (*history)(const char *fingerprint, const char *reporter, const sw_flap_history *history, void *arg);
     /* Store the number of the reporter's evaluations that knew. NULL: not stored. */
     void (*evaluated)(const char *reporter, uint32_t number, void *arg);
+    /* After `notify`: what alert->told is to be, valid until the next notification. NULL: stays. */
+    const char *(*told)(const sw_alert *alert, void *arg);
+    /* When a firing alert that was told is to be told again. NULL: repeat_interval_ns after it was told last.
+     */
+    int64_t (*repeat_at)(const sw_alert *alert, void *arg);
 } sw_alerts_sink;
 
 /* An alert that would begin to fire. */

@@ -238,7 +238,8 @@ const char *sw_alert_match_label(const sw_alert *alert, const char *name) {
     if (strcmp(name, "severity") == 0) {
         return sw_severity_name(alert->severity);
     }
-    return strcmp(name, "detector") == 0    ? or_empty(alert->detector)
+    return strcmp(name, "type") == 0        ? or_empty(alert->type)
+           : strcmp(name, "detector") == 0  ? or_empty(alert->detector)
            : strcmp(name, "source") == 0    ? or_empty(alert->source)
            : strcmp(name, "service") == 0   ? or_empty(alert->service)
            : strcmp(name, "operation") == 0 ? or_empty(alert->operation)

@@ -8,7 +8,7 @@
  * \Q…\E, and what would be large when it is written out. "." is any byte.
  *
  * Of an alert, these labels can be matched: its own, and alertname (its type, always), fingerprint (always),
- * severity, detector, source, service, operation.
+ * type, severity, detector, source, service, operation.
  */
 #ifndef SW_ALERTS_MATCHERS_H
 #define SW_ALERTS_MATCHERS_H

@@ -38,10 +38,16 @@ static void find_all(const sw_setup *setup, names *all) {
     sw_files_release(&found);
 }
 
-/* "notify/slack" when that is the webhook's format: it has settings too. */
+/* "notify/slack" when that is the format of a receiver: it has settings too. */
 static bool is_format(const sw_setup *setup, const char *name) {
-    const char *format = setup->config.webhook_format;
-    return format[0] != '\0' && sw_starts_with(name, "notify/") && sw_streq(name + strlen("notify/"), format);
+    for (size_t i = 0; i < setup->config.n_receivers; i++) {
+        const char *format = setup->config.receivers[i].format;
+        if (format[0] != '\0' && sw_starts_with(name, "notify/") &&
+            sw_streq(name + strlen("notify/"), format)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool is_known(const names *all, const char *name, sw_nearest *nearest) {
@@ -84,14 +90,26 @@ static size_t check_all(const sw_setup *setup, const names *all) {
     return bad;
 }
 
-static bool check_format(const sw_setup *setup) {
-    char *error = NULL;
-    bool good = sw_check_format(setup, &error) == 0;
-    if (!good) {
-        fprintf(stderr, "spanwatch: the format of notifications cannot be used: %s\n", error);
+static bool check_formats(const sw_setup *setup) {
+    bool good = true;
+    for (size_t i = 0; i < setup->config.n_receivers; i++) {
+        const sw_receiver_config *receiver = &setup->config.receivers[i];
+        char *error = NULL;
+        if (sw_check_format(setup, receiver, &error) != 0) {
+            fprintf(stderr, "spanwatch: the format of the receiver %s cannot be used: %s\n", receiver->name,
+                    error);
+            good = false;
+        }
+        free(error);
     }
-    free(error);
     return good;
+}
+
+/* Those of the config file: the one of the settings is always there. */
+static void count_receivers(const sw_config *config, sw_buf *out) {
+    if (config->n_receivers > 1) {
+        sw_buf_printf(out, ", %zu receivers", config->n_receivers);
+    }
 }
 
 static int check_scripts(const sw_setup *setup, bool commented) {
@@ -101,12 +119,14 @@ static int check_scripts(const sw_setup *setup, bool commented) {
     find_all(setup, &all);
     warn_of_unused_settings(setup, &all);
     size_t bad = check_all(setup, &all);
-    bool good_format = check_format(setup);
+    bool good_format = check_formats(setup);
     const char *plural = all.files.n == 1 ? "" : "s";
     if (bad > 0) {
         fprintf(stderr, "spanwatch: %zu of %zu detector%s cannot be used\n", bad, all.files.n, plural);
     } else if (setup->mistakes.len == 0 && good_format) {
-        sw_buf_printf(&out, "%sok: %zu detector%s\n", commented ? "\n# " : "", all.files.n, plural);
+        sw_buf_printf(&out, "%sok: %zu detector%s", commented ? "\n# " : "", all.files.n, plural);
+        count_receivers(&setup->config, &out);
+        sw_buf_append_char(&out, '\n');
     }
     int rc = sw_cli_print(&out);
     sw_buf_release(&out);

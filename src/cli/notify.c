@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/agent_client.h"
+#include "net/url.h"
 
 #define PAGE 500
 
@@ -48,8 +49,8 @@ static void add_number(sw_text_table *table, const json_t *number) {
 }
 
 static int print_table(const json_t *letters) {
-    static const char *const heads[] = {"ID",    "CREATED", "ATTEMPTS", "FINGERPRINT",
-                                        "ALERT", "STATUS",  "ERROR"};
+    static const char *const heads[] = {"ID",          "RECEIVER", "CREATED", "ATTEMPTS",
+                                        "FINGERPRINT", "ALERT",    "STATUS",  "ERROR"};
     sw_text_table table = {.n_columns = SW_ARRAY_LEN(heads)};
     for (size_t i = 0; i < SW_ARRAY_LEN(heads); i++) {
         sw_text_table_add(&table, heads[i]);
@@ -59,12 +60,15 @@ static int print_table(const json_t *letters) {
     json_array_foreach(letters, i, letter) {
         const json_t *body = json_object_get(letter, "body");
         add_number(&table, json_object_get(letter, "id"));
+        sw_text_table_add(&table, text_of(letter, "receiver"));
         sw_text_table_add(&table, text_of(letter, "created_at"));
         add_number(&table, json_object_get(letter, "attempts"));
         sw_text_table_add(&table, text_of(letter, "fingerprint"));
         sw_text_table_add(&table, text_of(body, "anomaly_type"));
         sw_text_table_add(&table, text_of(body, "status"));
-        sw_text_table_add(&table, text_of(letter, "last_error"));
+        bool dead = strcmp(text_of(letter, "state"), "dead") == 0;
+        sw_text_table_add(&table,
+                          dead ? text_of(letter, "last_error") : "waits: the receiver is not configured");
     }
     return sw_text_table_print(&table);
 }
@@ -137,10 +141,18 @@ static int drop(const sw_options *options, sw_agent_client *client) {
 /* ---- test ---- */
 
 static int test(const sw_options *options, sw_agent_client *client) {
-    if (options->n_arguments > 1) {
-        return usage("notify test takes nothing more");
+    if (options->n_arguments > 2) {
+        return usage("notify test takes one receiver, or none");
     }
-    json_t *answer = sw_agent_client_ask(client, "POST", "/api/v1/notifications/test", NULL);
+    sw_buf path;
+    sw_buf_init(&path, 4096);
+    sw_buf_append_str(&path, "/api/v1/notifications/test");
+    if (options->n_arguments == 2) {
+        sw_buf_append_str(&path, "?receiver=");
+        sw_url_encode(&path, options->arguments[1]);
+    }
+    json_t *answer = sw_agent_client_ask(client, "POST", path.data, NULL);
+    sw_buf_release(&path);
     int rc = answer == NULL                         ? SW_EXIT_FAILED
              : sw_option(options, "--json") != NULL ? sw_print_json(answer)
                                                     : SW_EXIT_OK;
@@ -175,15 +187,20 @@ static const sw_verb_option own_options[] = {
 const sw_verb sw_verb_notify = {
     .name = "notify",
     .summary = "list, retry or drop dead letters of the running agent; try the receiver",
-    .arguments = "list | retry ID... | drop ID... | test",
-    .doc =
-        "Asks the agent at SPANWATCH_LISTEN_ADDRESS. Dead letters are notifications that the receiver "
-        "refused, or "
-        "that were\n"
-        "given up after SPANWATCH_WEBHOOK_MAX_AGE_SECS. One that is sent again keeps its Idempotency-Key, "
-        "and goes "
-        "behind what\n"
-        "was told about its alert meanwhile. test sends a made-up alert that fires and resolves at once.\n",
+    .arguments = "list | retry ID... | drop ID... | test [RECEIVER]",
+    .doc = "Asks the agent at SPANWATCH_LISTEN_ADDRESS. Dead letters are notifications that the receiver "
+           "refused, or "
+           "that were\n"
+           "given up after SPANWATCH_WEBHOOK_MAX_AGE_SECS. One that is sent again keeps its Idempotency-Key, "
+           "and goes "
+           "behind what\n"
+           "was told about its alert meanwhile. What waits for a receiver that is not configured any more is "
+           "listed "
+           "as well, and\n"
+           "can be dropped. test sends a made-up alert that fires and resolves at once, to one receiver or "
+           "to all "
+           "that routes\n"
+           "lead to.\n",
     .examples = "  spanwatch notify list --json\n"
                 "  spanwatch notify retry --all\n"
                 "  spanwatch notify drop 17 18\n"

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/routing.h"
 #include "cli/paths.h"
 #include "cli/worker_call.h"
 #include "detectors/formatter.h"
@@ -36,19 +37,28 @@ static void check_scripts_dir(sw_setup *setup) {
 }
 
 /* A format that is not there is known before the first alert needs it. */
-static void check_format(sw_setup *setup) {
+static void check_format(sw_setup *setup, const sw_receiver_config *receiver) {
     struct stat status;
-    const char *name = setup->config.webhook_format;
+    const char *name = receiver->format;
     if (name[0] == '\0') {
         return;
     }
     char *path = sw_formatter_path(setup->scripts_dir, name);
     bool file = stat(path, &status) == 0 && S_ISREG(status.st_mode) && access(path, R_OK) == 0;
     if (!file) {
-        sw_buf_printf(&setup->mistakes,
-                      "SPANWATCH_WEBHOOK_FORMAT: there is no format \"%s\": %s cannot be read\n", name, path);
+        bool first = receiver == setup->config.receivers;
+        char *whose =
+            first ? xstrdup("SPANWATCH_WEBHOOK_FORMAT") : xasprintf("receivers.%s.format", receiver->name);
+        sw_buf_printf(&setup->mistakes, "%s: there is no format \"%s\": %s cannot be read\n", whose, name,
+                      path);
+        free(whose);
     }
     free(path);
+}
+
+/* Matchers are compiled by who uses them. */
+static void check_routes(sw_setup *setup) {
+    sw_routing_free(sw_routing_new(&setup->config, &setup->mistakes));
 }
 
 /* What was found takes the place of the empty setting, so that --print-config shows what is used. */
@@ -105,7 +115,10 @@ int sw_setup_load(sw_setup *setup, const sw_options *options) {
     check_worker(setup);
     check_scripts_dir(setup);
     setup->scripts_can_run = setup->mistakes.len == before;
-    check_format(setup);
+    for (size_t i = 0; i < setup->config.n_receivers; i++) {
+        check_format(setup, &setup->config.receivers[i]);
+    }
+    check_routes(setup);
     return setup->mistakes.len > 0 ? SW_EXIT_CONFIG : 0;
 }
 

@@ -135,31 +135,29 @@ static const char sample_notification[] =
     "\"repeat\": false, \"flapping\": false, \"why\": {\"detector\": \"detect\", \"window_secs\": 60, "
     "\"complete\": true}}";
 
-static json_t *format_settings(const sw_config *config) {
-    char *name = xasprintf("notify/%s", config->webhook_format);
-    char *text = sw_config_for_detector(config, name);
+static json_t *format_settings(const sw_config *config, const sw_receiver_config *receiver) {
+    char *text = sw_config_for_format(config, receiver);
     json_t *settings = json_loads(text, 0, NULL);
-    if (config->webhook_format_secret_file[0] != '\0') {
+    if (receiver->format_secret_file[0] != '\0') {
         json_object_set_new(settings, "secret", json_string("secret"));
     }
     free(text);
-    free(name);
     return settings;
 }
 
-int sw_check_format(const sw_setup *setup, char **error) {
+int sw_check_format(const sw_setup *setup, const sw_receiver_config *receiver, char **error) {
     const sw_config *config = &setup->config;
     *error = NULL;
-    if (config->webhook_format[0] == '\0') {
+    if (receiver->format[0] == '\0') {
         return 0;
     }
-    char *path = sw_formatter_path(setup->scripts_dir, config->webhook_format);
+    char *path = sw_formatter_path(setup->scripts_dir, receiver->format);
     char *source = sw_read_script(path, error);
     json_t *reply = NULL;
     if (source != NULL) {
         json_t *payload = json_pack("{s:s, s:s, s:o, s:s, s:o}", "path", path, "source", source, "limits",
                                     limits(config->worker_memory_mb, config->worker_cpu_ms), "body",
-                                    sample_notification, "config", format_settings(config));
+                                    sample_notification, "config", format_settings(config, receiver));
         reply = call(setup->worker, SW_FRAME_FORMAT, payload, path, setup->scripts_dir,
                      config->worker_timeout_ms, error);
     }

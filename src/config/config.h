@@ -19,6 +19,40 @@ typedef struct sw_string_list {
     size_t n;
 } sw_string_list;
 
+#define SW_RECEIVERS_MAX 100
+#define SW_ROUTES_MAX 1000 /* in the whole tree */
+#define SW_ROUTES_DEPTH_MAX 16
+#define SW_RECEIVER_WEBHOOK "webhook" /* the one that the settings describe: there is always one */
+
+/* Where notifications go. The first is made of TEMPO_ALERT_WEBHOOK_URL and the SPANWATCH_WEBHOOK_* settings;
+ * the others are entries of `receivers` in the config file, and have the settings' values for what is neither
+ * given nor says who is asked and by whom (url, format, headers, credentials). Strings are never NULL. */
+typedef struct sw_receiver_config {
+    char *name; /* letters, digits, _ . - */
+    char *url;  /* "": standard output; only the first can have none */
+    char *format, *format_secret_file;
+    char *format_config_json; /* settings of the format, over detector_config["notify/FORMAT"]; "{}" */
+    sw_string_list headers;
+    char *basic_auth_file, *bearer_token_file, *hmac_secret_file;
+    char *ca_file, *client_cert_file, *client_key_file;
+    char *proxy;
+    bool insecure_tls;
+    bool send_resolved;
+    int64_t timeout_ms, max_age_secs, backoff_min_ms, backoff_max_ms, max_in_flight;
+} sw_receiver_config;
+
+/* Which alerts go to which receiver: Alertmanager's tree. What a route does not say it has from the one
+ * above. */
+typedef struct sw_route_config {
+    char *name; /* for people: "route", "route.routes[1]" */
+    char *receiver;
+    sw_string_list matchers; /* texts as in service="checkout"; the agent compiles them (agent/routing.h) */
+    bool continues;          /* the routes after it are asked as well */
+    int64_t repeat_interval_ms;
+    struct sw_route_config *routes;
+    size_t n_routes;
+} sw_route_config;
+
 /* Strings are never NULL: "" means not set. */
 typedef struct sw_config {
 #define SW_SETTING_BOOL(field, ...) bool field;
@@ -34,8 +68,12 @@ typedef struct sw_config {
 #include "config/settings.def"
     /* {"detect": {"latency_threshold_ms": 800}, …}: detector_config of the config file; "{}" otherwise. */
     char *detector_config_json;
-    char *config_file; /* NULL when none was given */
-    char **origins;    /* where each setting came from, in the order of sw_settings[] (settings.h) */
+    sw_receiver_config *receivers; /* at least SW_RECEIVER_WEBHOOK, the first */
+    size_t n_receivers;
+    sw_route_config route; /* everything to the first receiver, when the config file has none */
+    bool has_route;        /* it has one */
+    char *config_file;     /* NULL when none was given */
+    char **origins;        /* where each setting came from, in the order of sw_settings[] (settings.h) */
 } sw_config;
 
 /* A Lua config file and what it may see. */
@@ -65,6 +103,18 @@ void sw_config_release(sw_config *config);
 /* The settings of one detector as a JSON object: detector_config of the config file over those that have an
  * environment variable. "{}" when there are none. Caller frees. */
 char *sw_config_for_detector(const sw_config *config, const char *detector);
+
+/* The settings of a receiver's format likewise: its own over those of "notify/FORMAT", without the secret. */
+char *sw_config_for_format(const sw_config *config, const sw_receiver_config *receiver);
+
+/* NULL when there is none. */
+const sw_receiver_config *sw_config_receiver(const sw_config *config, const char *name);
+
+/* True when the route or one below it has this receiver. */
+bool sw_route_leads_to(const sw_route_config *route, const char *receiver);
+
+/* The tree, a route per line. */
+void sw_route_print(const sw_route_config *route, sw_buf *out);
 
 /* Effective values and where each came from, secrets hidden: "TEMPO_URL=http://…  # environment". */
 void sw_config_print(const sw_config *config, sw_buf *out);

@@ -3,6 +3,15 @@
 
 #include "config/config.h"
 
+/* Frees the settings. */
+static char *as_text(json_t *settings) {
+    char *dumped = json_dumps(settings, JSON_COMPACT);
+    char *text = xstrdup(dumped);
+    free(dumped);
+    json_decref(settings);
+    return text;
+}
+
 char *sw_config_for_detector(const sw_config *config, const char *detector) {
     json_t *settings = json_object();
     if (sw_streq(detector, "detect")) {
@@ -15,10 +24,18 @@ char *sw_config_for_detector(const sw_config *config, const char *detector) {
     if (json_is_object(own)) {
         json_object_update(settings, own);
     }
-    char *dumped = json_dumps(settings, JSON_COMPACT);
-    char *text = xstrdup(dumped);
-    free(dumped);
     json_decref(all);
-    json_decref(settings);
-    return text;
+    return as_text(settings);
+}
+
+char *sw_config_for_format(const sw_config *config, const sw_receiver_config *receiver) {
+    char *name = xasprintf("notify/%s", receiver->format);
+    char *shared = sw_config_for_detector(config, name);
+    json_t *settings = json_loads(shared, 0, NULL);
+    json_t *own = json_loads(receiver->format_config_json, 0, NULL);
+    json_object_update(settings, own);
+    json_decref(own);
+    free(shared);
+    free(name);
+    return as_text(settings);
 }

@@ -310,6 +310,8 @@ static void collect(sw_loader *loader, const sw_config_sources *sources) {
             }
         }
         free(below.values);
+        loader->receivers = below.receivers;
+        loader->route = below.route;
     }
     free(dotenv.config_path);
     free_variables(&dotenv.all);
@@ -325,14 +327,20 @@ int sw_config_load(sw_config *config, const sw_config_sources *sources, sw_buf *
         apply(&loader, &sw_settings[i]);
     }
     sw_check_together(config, say_together, &loader);
+    sw_loader_make_receivers(&loader);
+    sw_loader_make_route(&loader);
     for (size_t i = 0; i < sw_settings_n; i++) {
         clear(&loader.values[i]);
     }
+    json_decref(loader.receivers);
+    json_decref(loader.route);
     free(loader.values);
     return mistakes->len > before || mistakes->overflow ? -1 : 0;
 }
 
 void sw_config_release(sw_config *config) {
+    sw_receivers_release(config);
+    sw_route_release(&config->route);
     for (size_t i = 0; i < sw_settings_n; i++) {
         sw_value_release(config, &sw_settings[i]);
         if (config->origins != NULL) {

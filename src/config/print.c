@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-#include "config/settings.h"
+#include "config/load_internal.h"
 #include "config/value.h"
 
 #define HELP_COLUMN 34
@@ -82,6 +82,7 @@ void sw_config_print(const sw_config *config, sw_buf *out) {
         free(value);
     }
     print_detector_config(config, out);
+    sw_receivers_print(config, out);
 }
 
 static const char *argument_name(const sw_setting *setting) {

@@ -7,8 +7,10 @@
 #include "config/nearest.h"
 
 #define DETECTOR_CONFIG "detector_config"
+#define RECEIVERS "receivers"
+#define ROUTE "route"
 
-static const char *type_name(const json_t *value) {
+const char *sw_table_type_name(const json_t *value) {
     switch (json_typeof(value)) {
     case JSON_OBJECT:
     case JSON_ARRAY:
@@ -25,15 +27,14 @@ static const char *type_name(const json_t *value) {
     }
 }
 
-static const char *wanted_name(const sw_setting *setting) {
+const char *sw_table_wanted(const sw_setting *setting) {
     return setting->type == SW_TYPE_BOOL                                     ? "a boolean"
            : setting->type == SW_TYPE_INT || setting->type == SW_TYPE_NUMBER ? "a number"
            : sw_setting_is_list(setting)                                     ? "a list of texts"
                                                                              : "text";
 }
 
-/* The scalar as text, when the setting may have a value of this type; NULL otherwise. Caller frees. */
-static char *scalar_text(const sw_setting *setting, const json_t *value) {
+char *sw_table_scalar(const sw_setting *setting, const json_t *value) {
     bool number = setting->type == SW_TYPE_INT || setting->type == SW_TYPE_NUMBER;
     if (json_is_string(value)) { /* env("NAME") gives text, whatever the setting is */
         return strlen(json_string_value(value)) == json_string_length(value)
@@ -53,37 +54,44 @@ static char *scalar_text(const sw_setting *setting, const json_t *value) {
     return NULL;
 }
 
-static bool take_list(sw_loader *loader, const sw_setting *setting, const json_t *list, const char *origin) {
-    size_t n = json_array_size(list);
-    const char **items = xcalloc(n + 1, sizeof *items);
-    bool good = true;
-    for (size_t i = 0; good && i < n; i++) {
-        const json_t *item = json_array_get(list, i);
+const char **sw_table_list(const json_t *value, size_t *n) {
+    /* An empty Lua table may come as either. */
+    bool empty = json_is_object(value) && json_object_size(value) == 0;
+    bool good = json_is_array(value) || empty;
+    *n = json_array_size(value);
+    const char **items = xcalloc(*n + 1, sizeof *items);
+    for (size_t i = 0; good && i < *n; i++) {
+        const json_t *item = json_array_get(value, i);
         items[i] = json_string_value(item);
         good = items[i] != NULL && strlen(items[i]) == json_string_length(item);
     }
-    if (good) {
-        sw_loader_put_list(loader, setting, items, n, origin, SW_NAME_KEY);
+    if (!good) {
+        free(items);
+        return NULL;
     }
-    free(items);
-    return good;
+    return items;
 }
 
 static void take_setting(sw_loader *loader, const sw_setting *setting, const char *key, const json_t *value,
                          const char *origin) {
-    /* An empty Lua table may come as either. */
-    bool empty = json_is_object(value) && json_object_size(value) == 0;
-    if (sw_setting_is_list(setting) && (json_is_array(value) || empty)) {
-        if (!take_list(loader, setting, value, origin)) {
-            sw_loader_mistake(loader, key, origin, "must be a list of texts, such as { \"a\", \"b\" }");
-        }
+    bool list = sw_setting_is_list(setting) && (json_is_array(value) || json_is_object(value));
+    size_t n = 0;
+    const char **items = list ? sw_table_list(value, &n) : NULL;
+    if (items != NULL) {
+        sw_loader_put_list(loader, setting, items, n, origin, SW_NAME_KEY);
+        free(items);
         return;
     }
-    char *text = scalar_text(setting, value);
+    if (list && json_is_array(value)) {
+        sw_loader_mistake(loader, key, origin, "must be a list of texts, such as { \"a\", \"b\" }");
+        return;
+    }
+    char *text = sw_table_scalar(setting, value);
     if (text != NULL) {
         sw_loader_put_text(loader, setting, text, origin, SW_NAME_KEY);
     } else {
-        sw_loader_mistake(loader, key, origin, "is %s, must be %s", type_name(value), wanted_name(setting));
+        sw_loader_mistake(loader, key, origin, "is %s, must be %s", sw_table_type_name(value),
+                          sw_table_wanted(setting));
     }
     free(text);
 }
@@ -107,9 +115,15 @@ static void take_detector_config(sw_loader *loader, const json_t *value, const c
 }
 
 static void unknown_key(sw_loader *loader, const char *key, const char *origin) {
+    static const char *const tables[] = {DETECTOR_CONFIG, RECEIVERS, ROUTE};
     char near[SW_SETTING_NAME_MAX];
-    if (sw_edit_distance(key, DETECTOR_CONFIG) <= 3) {
-        sw_loader_mistake(loader, key, origin, "is not a setting; did you mean %s?", DETECTOR_CONFIG);
+    sw_nearest nearest;
+    sw_nearest_init(&nearest, key);
+    for (size_t i = 0; i < SW_ARRAY_LEN(tables); i++) {
+        sw_nearest_offer(&nearest, tables[i]);
+    }
+    if (nearest.best[0] != '\0') {
+        sw_loader_mistake(loader, key, origin, "is not a setting; did you mean %s?", nearest.best);
     } else if (sw_setting_nearest(key, SW_NAME_KEY, near)) {
         sw_loader_mistake(loader, key, origin, "is not a setting; did you mean %s?", near);
     } else {
@@ -130,6 +144,10 @@ void sw_loader_take_table(sw_loader *loader, const json_t *table, const char *or
             take_setting(loader, setting, key, value, origin);
         } else if (strcmp(key, DETECTOR_CONFIG) == 0) {
             take_detector_config(loader, value, origin);
+        } else if (strcmp(key, RECEIVERS) == 0) {
+            loader->receivers = json_incref(value);
+        } else if (strcmp(key, ROUTE) == 0) {
+            loader->route = json_incref(value);
         } else {
             unknown_key(loader, key, origin);
         }

@@ -117,8 +117,8 @@ static void list_release(sw_string_list *list) {
     *list = (sw_string_list){0};
 }
 
-int sw_value_set_list(sw_config *config, const sw_setting *setting, const char *const *items, size_t n,
-                      char **why) {
+int sw_value_set_list_at(void *out, const sw_setting *setting, const char *const *items, size_t n,
+                         char **why) {
     sw_string_list list = {.items = xcalloc(n + 1, sizeof(char *)), .n = 0};
     for (size_t i = 0; i < n; i++) {
         char *item = trimmed(items[i], strlen(items[i]));
@@ -129,14 +129,18 @@ int sw_value_set_list(sw_config *config, const sw_setting *setting, const char *
             return -1;
         }
     }
-    sw_string_list *out = field(config, setting);
     list_release(out);
-    *out = list;
+    *(sw_string_list *)out = list;
     return 0;
 }
 
+int sw_value_set_list(sw_config *config, const sw_setting *setting, const char *const *items, size_t n,
+                      char **why) {
+    return sw_value_set_list_at(field(config, setting), setting, items, n, why);
+}
+
 /* Empty items (a separator at the end) are left out. */
-static int set_split(sw_config *config, const sw_setting *setting, const char *text, char **why) {
+static int set_split(void *out, const sw_setting *setting, const char *text, char **why) {
     const char *separator = setting->type == SW_TYPE_HEADERS ? ";" : ",";
     char **items = NULL;
     size_t n = 0;
@@ -154,7 +158,7 @@ static int set_split(sw_config *config, const sw_setting *setting, const char *t
         }
         at += len + 1;
     }
-    int rc = sw_value_set_list(config, setting, (const char *const *)items, n, why);
+    int rc = sw_value_set_list_at(out, setting, (const char *const *)items, n, why);
     for (size_t i = 0; i < n; i++) {
         free(items[i]);
     }
@@ -162,9 +166,8 @@ static int set_split(sw_config *config, const sw_setting *setting, const char *t
     return rc;
 }
 
-int sw_value_set(sw_config *config, const sw_setting *setting, const char *text, char **why) {
+int sw_value_set_at(void *out, const sw_setting *setting, const char *text, char **why) {
     char *clean = trimmed(text, strlen(text));
-    void *out = field(config, setting);
     int rc = 0;
     *why = NULL;
     switch (setting->type) {
@@ -179,7 +182,7 @@ int sw_value_set(sw_config *config, const sw_setting *setting, const char *text,
         break;
     case SW_TYPE_LIST:
     case SW_TYPE_HEADERS:
-        rc = set_split(config, setting, clean, why);
+        rc = set_split(out, setting, clean, why);
         break;
     case SW_TYPE_SECTION:
         break;
@@ -189,6 +192,10 @@ int sw_value_set(sw_config *config, const sw_setting *setting, const char *text,
     }
     free(clean);
     return rc;
+}
+
+int sw_value_set(sw_config *config, const sw_setting *setting, const char *text, char **why) {
+    return sw_value_set_at(field(config, setting), setting, text, why);
 }
 
 static char *show_list(const sw_string_list *list, bool headers) {
@@ -219,8 +226,7 @@ static char *show_url(const char *url, bool webhook) {
     return hidden;
 }
 
-char *sw_value_show(const sw_config *config, const sw_setting *setting) {
-    const void *value = field_of(config, setting);
+char *sw_value_show_at(const void *value, const sw_setting *setting) {
     switch (setting->type) {
     case SW_TYPE_BOOL:
         return xstrdup(*(const bool *)value ? "true" : "false");
@@ -241,6 +247,37 @@ char *sw_value_show(const sw_config *config, const sw_setting *setting) {
     }
 }
 
+char *sw_value_show(const sw_config *config, const sw_setting *setting) {
+    return sw_value_show_at(field_of(config, setting), setting);
+}
+
+void sw_value_copy_at(void *to, const void *from, const sw_setting *setting) {
+    const sw_string_list *list = from;
+    switch (setting->type) {
+    case SW_TYPE_BOOL:
+        *(bool *)to = *(const bool *)from;
+        break;
+    case SW_TYPE_INT:
+        *(int64_t *)to = *(const int64_t *)from;
+        break;
+    case SW_TYPE_NUMBER:
+        *(double *)to = *(const double *)from;
+        break;
+    case SW_TYPE_LIST:
+    case SW_TYPE_HEADERS:
+        *(sw_string_list *)to = (sw_string_list){xcalloc(list->n + 1, sizeof(char *)), list->n};
+        for (size_t i = 0; i < list->n; i++) {
+            ((sw_string_list *)to)->items[i] = xstrdup(list->items[i]);
+        }
+        break;
+    case SW_TYPE_SECTION:
+        break;
+    default:
+        *(char **)to = xstrdup(*(char *const *)from);
+        break;
+    }
+}
+
 char *sw_value_quote(const sw_setting *setting, const char *text) {
     bool webhook = setting->offset == offsetof(sw_config, tempo_alert_webhook_url);
     bool secret = setting->type == SW_TYPE_HEADERS || webhook ||
@@ -256,12 +293,15 @@ char *sw_value_quote(const sw_setting *setting, const char *text) {
     return quoted;
 }
 
-void sw_value_release(sw_config *config, const sw_setting *setting) {
-    void *value = field(config, setting);
+void sw_value_release_at(void *value, const sw_setting *setting) {
     if (sw_setting_is_list(setting)) {
         list_release(value);
     } else if (setting->type >= SW_TYPE_STRING) {
         free(*(char **)value);
         *(char **)value = NULL;
     }
+}
+
+void sw_value_release(sw_config *config, const sw_setting *setting) {
+    sw_value_release_at(field(config, setting), setting);
 }

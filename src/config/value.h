@@ -11,6 +11,13 @@
 int sw_value_set(sw_config *config, const sw_setting *setting, const char *text, char **why);
 int sw_value_set_list(sw_config *config, const sw_setting *setting, const char *const *items, size_t n,
                       char **why);
+/* The same for a field that lies elsewhere, with the type, limits and checks of a setting (receivers.c). */
+int sw_value_set_at(void *out, const sw_setting *setting, const char *text, char **why);
+int sw_value_set_list_at(void *out, const sw_setting *setting, const char *const *items, size_t n,
+                         char **why);
+void sw_value_copy_at(void *to, const void *from, const sw_setting *setting); /* `to` held nothing */
+char *sw_value_show_at(const void *value, const sw_setting *setting);
+void sw_value_release_at(void *value, const sw_setting *setting);
 /* The value for people, secrets hidden. Caller frees. */
 char *sw_value_show(const sw_config *config, const sw_setting *setting);
 /* A text that may be wrong, for a mistake's line: cut, control characters replaced, secrets hidden. Caller

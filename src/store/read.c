@@ -185,6 +185,16 @@ int sw_store_each_outbox(sw_store *store, void (*each)(const sw_outbox_row *row,
     return end(store, s);
 }
 
+int sw_store_each_receiver(sw_store *store,
+                           void (*each)(const char *receiver, size_t waiting, size_t dead, void *arg),
+                           void *arg) {
+    sqlite3_stmt *s = query(store, "SELECT receiver, sum(dead = 0), sum(dead) FROM outbox GROUP BY receiver");
+    while (next(s)) {
+        each(text(s, 0), (size_t)sqlite3_column_int64(s, 1), (size_t)sqlite3_column_int64(s, 2), arg);
+    }
+    return end(store, s);
+}
+
 /* On the pool: no log here. Returns how many, or -1. */
 int sw_store_read_outbox(sw_store *store, const char *receiver, bool dead, int64_t after_id, int limit,
                          sw_outbox_row **rows) {

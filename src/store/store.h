@@ -96,6 +96,10 @@ int sw_store_each_notified(sw_store *store,
                            void (*each)(const char *receiver, const char *group_key, int64_t at_ns,
                                         int64_t group_interval_ms, void *arg),
                            void *arg);
+/* Of each receiver that has rows: how many wait, and how many are dead letters. */
+int sw_store_each_receiver(sw_store *store,
+                           void (*each)(const char *receiver, size_t waiting, size_t dead, void *arg),
+                           void *arg);
 int64_t sw_store_next_outbox_id(sw_store *store); /* hands out ids in memory: unique over restarts */
 /* Reads rows while running, on the pool, after the commits that were started before: those of `receiver` that
  * are dead letters, or those that are not, with a greater id than `after_id`, by id, at most `limit`. `done`

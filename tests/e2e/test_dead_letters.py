@@ -31,7 +31,7 @@ def test_they_are_listed_with_the_reason(refused, webhook):
     table = notify(refused, "list")
     assert table.returncode == 0, table.stderr
     head, *rows = table.stdout.splitlines()
-    assert head.split() == ["ID", "CREATED", "ATTEMPTS", "FINGERPRINT", "ALERT", "STATUS", "ERROR"]
+    assert head.split() == ["ID", "RECEIVER", "CREATED", "ATTEMPTS", "FINGERPRINT", "ALERT", "STATUS", "ERROR"]
     assert len(rows) == 3 and all("HTTP 400" in row and "high_latency" in row for row in rows)
     keys = {request.headers["idempotency-key"] for request in webhook.seen()}
     assert {letter["idempotency_key"] for letter in letters(refused)} == keys
@@ -78,7 +78,7 @@ def test_what_is_not_there_and_wrong_usage(refused):
     unknown = notify(refused, "retry", "999999")
     assert unknown.returncode == 1 and "no dead letter has this id" in unknown.stderr
     assert notify(refused, "drop", "0").returncode == 1
-    for wrong in (("retry",), ("drop",), ("retry", "x"), ("retry", "1", "--all"), ("drop", "-1"), ("list", "x"), ("test", "x"), ("what",)):
+    for wrong in (("retry",), ("drop",), ("retry", "x"), ("retry", "1", "--all"), ("drop", "-1"), ("list", "x"), ("test", "x", "y"), ("what",)):
         assert notify(refused, *wrong).returncode == 2, wrong
     for path in ("dead?limit=0", "dead?limit=1001", "dead?after=x", "dead?limit="):
         assert ask(refused, "GET", f"/api/v1/notifications/{path}")[0] == 400, path
