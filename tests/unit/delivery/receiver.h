@@ -19,6 +19,7 @@
 #define STATUS(line) "HTTP/1.1 " line "\r\nContent-Length: 0\r\n\r\n"
 #define RESET "RESET" /* no answer: the connection is reset */
 #define HANG "HANG"   /* no answer at all */
+#define ENDLESS "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n" /* and as much of it as is taken */
 
 #define RECEIVED_MAX 512
 
@@ -35,6 +36,7 @@ struct receiver {
     const char *otherwise;
     struct received got[RECEIVED_MAX];
     size_t n;
+    size_t endless; /* bytes of endless answers that were written */
     struct peer *peers;
 };
 
@@ -63,12 +65,25 @@ static inline void close_peer(struct peer *peer) {
     }
 }
 
+static inline void write_more(uv_write_t *write, int status) {
+    static char zeros[1 << 16];
+    struct peer *peer = write->handle->data;
+    uv_buf_t bytes = uv_buf_init(zeros, sizeof zeros);
+    if (status != 0 || uv_is_closing((uv_handle_t *)&peer->tcp)) {
+        close_peer(peer);
+    } else {
+        peer->receiver->endless += sizeof zeros;
+        uv_write(&peer->write, (uv_stream_t *)&peer->tcp, &bytes, 1, write_more);
+    }
+}
+
 static inline void answer(struct peer *peer, const char *text) {
     if (strcmp(text, RESET) == 0) {
         uv_tcp_close_reset(&peer->tcp, peer_closed);
     } else if (strcmp(text, HANG) != 0) {
         uv_buf_t bytes = uv_buf_init((char *)(uintptr_t)text, (unsigned)strlen(text));
-        uv_write(&peer->write, (uv_stream_t *)&peer->tcp, &bytes, 1, NULL);
+        uv_write(&peer->write, (uv_stream_t *)&peer->tcp, &bytes, 1,
+                 strcmp(text, ENDLESS) == 0 ? write_more : NULL);
         if (strstr(text, "Connection: close") != NULL) {
             close_peer(peer); /* what was written is sent before */
         }
