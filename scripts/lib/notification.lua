@@ -16,18 +16,20 @@ end
 ---Joins lines with newlines, as many as fit whole into `max` characters; how many are left out is said.
 ---@param lines string[]
 ---@param max integer
+---@param missing? integer How many more there are, besides these lines.
 ---@return string
-function notification.join(lines, max)
-  local kept, length = {}, 0
+function notification.join(lines, max, missing)
+  local kept, length, all = {}, 0, #lines + (missing or 0)
   for i, line in ipairs(lines) do
-    local more = #lines > i and ("… and %d more"):format(#lines - i) or ""
-    local missing = ("… and %d more"):format(#lines - i + 1)
+    local more = all > i and ("… and %d more"):format(all - i) or ""
     local size = utf8.len(line) + 1
     if length + size + #more > max then
-      kept[#kept + 1] = missing
       break
     end
     kept[#kept + 1], length = line, length + size
+  end
+  if all > #kept then
+    kept[#kept + 1] = ("… and %d more"):format(all - #kept)
   end
   return table.concat(kept, "\n")
 end
@@ -39,10 +41,54 @@ function notification.number(value)
   return ("%.6g"):format(value)
 end
 
----"high_latency: shop POST /checkout", with RESOLVED before it when it is over.
+---Whether it tells of more than one alert.
+---@param alert spanwatch.Notification
+---@return boolean
+function notification.is_group(alert)
+  return alert.alerts ~= nil and #alert.alerts + alert.truncated_alerts > 1
+end
+
+---"env=prod service=shop": what the alerts of a group have in common.
+---@param alert spanwatch.Notification
+---@return string
+function notification.group_name(alert)
+  local parts = {}
+  for name, value in pairs(alert.group_labels or {}) do
+    parts[#parts + 1] = name .. "=" .. value
+  end
+  table.sort(parts)
+  return table.concat(parts, " ")
+end
+
+---The address of its first trace that has one.
+---@param alert spanwatch.Notification
+---@return string?
+function notification.url(alert)
+  for _, trace in ipairs(alert.traces) do
+    if trace.url then
+      return trace.url
+    end
+  end
+end
+
+local function group_title(alert)
+  local parts = {}
+  for _, status in ipairs { "firing", "resolved" } do
+    local n = alert[status .. "_alerts"]
+    parts[#parts + 1] = n > 0 and ("%d %s"):format(n, status) or nil
+  end
+  local name = notification.group_name(alert)
+  return table.concat(parts, ", ") .. (name ~= "" and ": " .. name or "")
+end
+
+---"high_latency: shop POST /checkout", with RESOLVED before it when it is over; of several alerts
+---"3 firing, 1 resolved: service=shop".
 ---@param alert spanwatch.Notification
 ---@return string
 function notification.title(alert)
+  if notification.is_group(alert) then
+    return group_title(alert)
+  end
   local place = {}
   for _, part in ipairs { alert.service or "", alert.operation or "" } do
     place[#place + 1] = part ~= "" and part or nil
@@ -75,6 +121,12 @@ function notification.facts(alert)
     end
   end
   add("Severity", alert.severity)
+  if notification.is_group(alert) then
+    add("Firing", alert.firing_alerts)
+    add("Resolved", alert.resolved_alerts)
+    add("Group", notification.group_name(alert))
+    return facts
+  end
   add("Service", alert.service)
   add("Operation", alert.operation)
   add("Value", alert.value)

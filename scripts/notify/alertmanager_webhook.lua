@@ -26,33 +26,51 @@ local function annotations(alert)
   return all
 end
 
+local function one(alert)
+  return {
+    status = alert.status,
+    labels = labels(alert),
+    annotations = annotations(alert),
+    startsAt = alert.starts_at,
+    endsAt = alert.ends_at or NEVER,
+    generatorURL = notification.url(alert) or "",
+    fingerprint = alert.fingerprint,
+  }
+end
+
+-- What all of them say alike.
+local function common(alerts, field)
+  local all = {}
+  for name, value in pairs(alerts[1][field]) do
+    all[name] = value
+    for _, other in ipairs(alerts) do
+      if other[field][name] ~= value then
+        all[name] = nil
+      end
+    end
+  end
+  return all
+end
+
 return {
   name = "Alertmanager webhook",
 
   format = function(alert, config)
-    local ours, notes = labels(alert), annotations(alert)
-    local first = alert.traces[1]
+    local alerts = {}
+    for i, told in ipairs(alert.alerts or { alert }) do
+      alerts[i] = one(told)
+    end
     return {
       version = "4",
-      groupKey = ('{}:{fingerprint="%s"}'):format(alert.fingerprint),
-      truncatedAlerts = 0,
+      groupKey = alert.group_key or ('{}:{fingerprint="%s"}'):format(alert.fingerprint),
+      truncatedAlerts = alert.truncated_alerts or 0,
       status = alert.status,
       receiver = config.receiver or "spanwatch",
-      groupLabels = { alertname = ours.alertname },
-      commonLabels = ours,
-      commonAnnotations = notes,
+      groupLabels = alert.group_labels or { alertname = alert.anomaly_type },
+      commonLabels = common(alerts, "labels"),
+      commonAnnotations = common(alerts, "annotations"),
       externalURL = config.external_url or "",
-      alerts = {
-        {
-          status = alert.status,
-          labels = ours,
-          annotations = notes,
-          startsAt = alert.starts_at,
-          endsAt = alert.ends_at or NEVER,
-          generatorURL = first and first.url or "",
-          fingerprint = alert.fingerprint,
-        },
-      },
+      alerts = alerts,
     }
   end,
 }

@@ -31,3 +31,17 @@ test("what is over says when", function(t)
   local body = t.formatter("alertmanager_webhook.lua"):format(t.alert { status = "resolved", ends_at = "2026-01-01T00:00:00Z" })
   t.equal({ body.status, body.alerts[1].status, body.alerts[1].endsAt }, { "resolved", "resolved", "2026-01-01T00:00:00Z" })
 end)
+
+test("a group has all its alerts, and what they have in common", function(t)
+  local body = t.formatter("alertmanager_webhook.lua"):format(t.group({
+    t.alert { fingerprint = "a", severity = "critical", trace_id = "x" },
+    t.alert { fingerprint = "b", status = "resolved", ends_at = "2026-01-01T00:00:00Z", operation = "GET /" },
+  }, { group_labels = { service = "checkout" }, group_key = 'route:{service="checkout"}', truncated_alerts = 7 }))
+  t.equal({ body.groupKey, body.truncatedAlerts, body.status }, { 'route:{service="checkout"}', 7, "firing" })
+  t.equal(body.groupLabels, { service = "checkout" })
+  t.equal(body.commonLabels, { alertname = "high_latency", detector = "detect", source = "tempo", service = "checkout" })
+  t.equal(body.commonAnnotations, { summary = "1 trace of checkout POST /pay took longer than 1000 ms" })
+  local first, second = body.alerts[1], body.alerts[2]
+  t.equal({ first.fingerprint, first.labels.severity, first.annotations.trace_id }, { "a", "critical", "x" })
+  t.equal({ second.fingerprint, second.status, second.endsAt }, { "b", "resolved", "2026-01-01T00:00:00Z" })
+end)

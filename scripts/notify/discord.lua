@@ -14,6 +14,17 @@ local function fields(alert)
   return list
 end
 
+-- A line for each alert of a group.
+local function alerts(alert)
+  local lines = {}
+  for _, one in ipairs(alert.alerts) do
+    local title, url = cut(notification.title(one), 120), notification.url(one)
+    title = url and ("[%s](%s)"):format(title:gsub("[%[%]]", " "), url) or ("**%s**"):format(title)
+    lines[#lines + 1] = title .. " " .. cut(one.summary, 120)
+  end
+  return "\n\n" .. notification.join(lines, TRACES_MAX, alert.truncated_alerts)
+end
+
 local function traces(alert)
   local lines = {}
   for _, trace in ipairs(alert.traces) do
@@ -27,15 +38,16 @@ return {
   name = "Discord",
 
   format = function(alert)
+    local is_group = notification.is_group(alert)
     return {
       embeds = {
         {
           title = cut(notification.title(alert), TITLE_MAX),
-          description = cut(alert.summary, SUMMARY_MAX) .. traces(alert),
+          description = cut(alert.summary, SUMMARY_MAX) .. (is_group and alerts or traces)(alert),
           color = alert.status == "resolved" and COLORS.resolved or COLORS[alert.severity],
           fields = fields(alert),
           timestamp = alert.ends_at or alert.starts_at,
-          footer = { text = cut(alert.detector .. " " .. alert.fingerprint, FOOTER_MAX) },
+          footer = { text = cut(is_group and alert.group_key or alert.detector .. " " .. alert.fingerprint, FOOTER_MAX) },
         },
       },
     }

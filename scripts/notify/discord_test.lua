@@ -34,3 +34,24 @@ test("an embed is within Discord's limits, whatever the alert holds", function(t
   end
   t.truthy(sum <= 6000, "in all " .. sum)
 end)
+
+test("a group is one embed with a line for each alert, within the limits", function(t)
+  local discord = t.formatter("discord.lua")
+  local first = t.alert { traces = { { trace_id = "abc", url = "https://g/abc" } } }
+  local one = discord:format(t.group({ first, t.alert { status = "resolved", summary = "over" } }, {
+    group_labels = { service = "checkout" }, group_key = '{service="checkout"}',
+  })).embeds[1]
+  t.equal({ one.title, one.footer.text }, { "1 firing, 1 resolved: service=checkout", '{service="checkout"}' })
+  t.contains(one.description, "\n\n[high_latency: checkout POST /pay](https://g/abc) 1 trace of")
+  t.contains(one.description, "\n**RESOLVED high_latency: checkout POST /pay** over")
+  local many, long = {}, ("ü*"):rep(1000)
+  for i = 1, 300 do
+    many[i] = t.alert { summary = long, operation = long }
+  end
+  one = discord:format(t.group(many, { group_labels = { a = long }, group_key = long })).embeds[1]
+  local sum = utf8.len(one.title) + utf8.len(one.description) + utf8.len(one.footer.text)
+  for _, field in ipairs(one.fields) do
+    sum = sum + utf8.len(field.name) + utf8.len(field.value)
+  end
+  t.truthy(sum <= 6000, "in all " .. sum)
+end)

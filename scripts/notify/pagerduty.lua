@@ -4,7 +4,7 @@
 local notification = require("notification")
 local cut = notification.cut
 
-local SUMMARY_MAX, KEY_MAX, TEXT_MAX, LINKS_MAX = 1024, 255, 1024, 20
+local SUMMARY_MAX, KEY_MAX, TEXT_MAX, LINKS_MAX, ALERTS_MAX = 1024, 255, 1024, 20, 4096
 
 local function links(alert)
   local list = {}
@@ -16,6 +16,15 @@ local function links(alert)
   return #list > 0 and list or nil
 end
 
+-- Of a group: what each alert says. PagerDuty takes one event per request, so a group is one incident.
+local function alerts(alert)
+  local lines = {}
+  for _, one in ipairs(alert.alerts) do
+    lines[#lines + 1] = notification.title(one) .. ": " .. cut(one.summary, 200)
+  end
+  return notification.join(lines, ALERTS_MAX, alert.truncated_alerts)
+end
+
 local function details(alert)
   local all = {}
   for _, fact in ipairs(notification.facts(alert)) do
@@ -24,7 +33,22 @@ local function details(alert)
   for name, value in pairs(alert.labels) do
     all["label " .. name] = cut(value, TEXT_MAX)
   end
+  all.Alerts = notification.is_group(alert) and alerts(alert) or nil
   return all
+end
+
+-- FNV-1a of 32 bits: keys that are too long must not become the same by being cut.
+local function hash(text)
+  local sum = 0x811c9dc5
+  for i = 1, #text do
+    sum = ((sum ~ text:byte(i)) * 0x01000193) & 0xffffffff
+  end
+  return ("%08x"):format(sum)
+end
+
+local function key(alert)
+  local text = alert.alerts and "group " .. alert.group_key or alert.fingerprint
+  return #text <= KEY_MAX and text or cut(text, KEY_MAX - 9) .. "#" .. hash(text)
 end
 
 local function payload(alert)
@@ -52,7 +76,7 @@ return {
     return {
       routing_key = config.secret,
       event_action = resolved and "resolve" or "trigger",
-      dedup_key = alert.fingerprint:sub(1, KEY_MAX),
+      dedup_key = key(alert),
       payload = payload(alert),
       links = not resolved and links(alert) or nil,
       client = "spanwatch",

@@ -34,3 +34,25 @@ test("without a routing key it says which setting is missing", function(t)
     t.formatter("pagerduty.lua"):format(t.alert())
   end, "SPANWATCH_WEBHOOK_FORMAT_SECRET_FILE")
 end)
+
+test("a group is one incident, whose key is the group", function(t)
+  local pagerduty = t.formatter("pagerduty.lua")
+  local group = t.group({ t.alert { severity = "critical" }, t.alert { status = "resolved", summary = "over" } }, {
+    group_labels = { service = "checkout" }, group_key = 'route:{service="checkout"}',
+  })
+  local body = pagerduty:format(group, key)
+  t.equal({ body.event_action, body.dedup_key, body.payload.severity },
+    { "trigger", 'group route:{service="checkout"}', "critical" })
+  t.contains(body.payload.summary, "1 firing, 1 resolved: service=checkout: 2 alerts")
+  t.contains(body.payload.custom_details.Alerts, "\nRESOLVED high_latency: checkout POST /pay: over")
+  t.equal(pagerduty:format(t.group { t.alert { status = "resolved" } }, key).event_action, "resolve")
+end)
+
+test("groups with long names are different incidents", function(t)
+  local function dedup(last)
+    return t.formatter("pagerduty.lua"):format(t.group({ t.alert() }, { group_key = ("ü"):rep(400) .. last }), key).dedup_key
+  end
+  t.truthy(utf8.len(dedup("a")) <= 255)
+  t.truthy(dedup("a") ~= dedup("b"))
+  t.equal(dedup("a"), dedup("a"))
+end)

@@ -37,6 +37,17 @@ local function fields(alert)
   return { type = "section", fields = list }
 end
 
+-- A line for each alert of a group.
+local function alerts(alert)
+  local lines = {}
+  for _, one in ipairs(alert.alerts) do
+    local title, url = escape(notification.title(one), 200), notification.url(one)
+    title = url and ("<%s|%s>"):format(url, title) or ("*%s*"):format(title)
+    lines[#lines + 1] = ("• %s\n%s"):format(title, escape(one.summary, 300))
+  end
+  return section(notification.join(lines, SECTION_MAX, alert.truncated_alerts))
+end
+
 local function traces(alert)
   local lines = {}
   for _, trace in ipairs(alert.traces) do
@@ -57,7 +68,7 @@ return {
       section(escape(alert.summary, SECTION_MAX)),
       fields(alert),
     }
-    blocks[#blocks + 1] = traces(alert)
+    blocks[#blocks + 1] = notification.is_group(alert) and alerts(alert) or traces(alert)
     local color = alert.status == "resolved" and COLORS.resolved or COLORS[alert.severity]
     return {
       text = escape(title .. ": " .. alert.summary, FALLBACK_MAX),

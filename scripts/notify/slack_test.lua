@@ -85,3 +85,36 @@ test("an alert about the agent itself, without service and traces, is a message 
   t.equal(body.attachments[1].blocks[1].text.text, "source_unreachable")
   t.equal(#body.attachments[1].blocks, 3)
 end)
+
+test("a group is one message with a line for each alert", function(t)
+  local group = t.group({
+    t.alert { severity = "critical", traces = { trace(1) } },
+    t.alert { status = "resolved", anomaly_type = "error_status", summary = "a <b>" },
+  }, { group_labels = { service = "checkout", env = "prod" }, truncated_alerts = 3 })
+  local body = t.formatter("slack.lua"):format(group)
+  local blocks = body.attachments[1].blocks
+  t.equal(blocks[1].text.text, "4 firing, 1 resolved: env=prod service=checkout")
+  t.equal(body.attachments[1].color, "#d00000")
+  t.contains(blocks[3].fields, { type = "mrkdwn", text = "*Firing*\n4" })
+  t.equal(blocks[4].text.text, ("• <https://grafana/trace/%032x|high_latency: checkout POST /pay>\n%s\n"):format(1,
+    "1 trace of checkout POST /pay took longer than 1000 ms") ..
+    "• *RESOLVED error_status: checkout POST /pay*\na &lt;b&gt;\n… and 3 more")
+end)
+
+test("a group of one is the message of that alert", function(t)
+  local alert = t.alert { traces = { trace(1) } }
+  local slack = t.formatter("slack.lua")
+  t.equal(slack:format(t.group { alert }), slack:format(alert))
+end)
+
+test("a group is within Slack's limits, however many there are", function(t)
+  local alerts, long = {}, ("<ü>"):rep(1000)
+  for i = 1, 300 do
+    alerts[i] = t.alert { summary = long, operation = long, traces = { trace(i) } }
+  end
+  local body = t.formatter("slack.lua"):format(t.group(alerts, { group_labels = { service = long }, truncated_alerts = 5 }))
+  for _, text in ipairs(section_texts(body)) do
+    t.truthy(utf8.len(text) <= 3000, "section of " .. utf8.len(text))
+  end
+  t.contains(body.attachments[1].blocks[4].text.text, "more")
+end)

@@ -3,7 +3,7 @@
 local notification = require("notification")
 
 local MESSAGE_MAX = 27000 -- bytes
-local LINKS_MAX = 5
+local LINKS_MAX, ALERTS_MAX = 5, 15
 local STYLES = { critical = "attention", warning = "warning", info = "accent", resolved = "good" }
 
 -- Cards read Markdown: what looks like a link in an alert's text is not made one.
@@ -17,6 +17,23 @@ local function facts(alert, max)
     list[#list + 1] = { title = fact.name, value = plain(fact.value, max) }
   end
   return list
+end
+
+-- A paragraph for each alert of a group.
+local function add_alerts(body, alert, max)
+  for i, one in ipairs(alert.alerts) do
+    if i > ALERTS_MAX then
+      break
+    end
+    local url = notification.url(one)
+    local title = plain(notification.title(one), math.min(max, 100)):gsub("[%[%]]", " ")
+    title = url and #url <= 500 and ("[%s](%s)"):format(title, url) or ("**%s**"):format(title)
+    body[#body + 1] = { type = "TextBlock", wrap = true, text = title .. " " .. plain(one.summary, max) }
+  end
+  local missing = #alert.alerts + alert.truncated_alerts - math.min(#alert.alerts, ALERTS_MAX)
+  if missing > 0 then
+    body[#body + 1] = { type = "TextBlock", wrap = true, text = ("… and %d more"):format(missing) }
+  end
 end
 
 local function links(alert)
@@ -52,8 +69,11 @@ local function message(alert, max)
       { type = "TextBlock", wrap = true, text = plain(alert.summary, max) },
       { type = "FactSet", facts = facts(alert, max) },
     },
-    actions = links(alert),
+    actions = not notification.is_group(alert) and links(alert) or nil,
   }
+  if notification.is_group(alert) then
+    add_alerts(card.body, alert, max)
+  end
   return { type = "message", attachments = { { contentType = "application/vnd.microsoft.card.adaptive", content = card } } }
 end
 

@@ -40,3 +40,21 @@ test("no message is larger than 28 KB, whatever the alert holds", function(t)
     t.truthy(#text <= 28 * 1024, "it has " .. #text)
   end
 end)
+
+test("a group is one card with a paragraph for each alert", function(t)
+  local teams = t.formatter("teams.lua")
+  local content = teams:format(t.group({ t.alert { traces = { trace(1) } }, t.alert { status = "resolved", summary = "over" } }, {
+    group_labels = { service = "checkout" }, truncated_alerts = 2,
+  })).attachments[1].content
+  t.equal({ content.body[1].items[1].text, content.actions }, { "3 firing, 1 resolved: service=checkout", nil })
+  t.equal({ content.body[4].text, content.body[5].text, content.body[6].text }, {
+    ("[high_latency: checkout POST /pay](%s) 1 trace of checkout POST /pay took longer than 1000 ms"):format(trace(1).url),
+    "**RESOLVED high_latency: checkout POST /pay** over", "… and 2 more",
+  })
+  local many, long = {}, ("\u{1f525}"):rep(2500)
+  for i = 1, 100 do
+    many[i] = t.alert { summary = long, operation = long, traces = { trace(i) } }
+  end
+  local _, text = teams:format(t.group(many, { group_labels = { a = long } }))
+  t.truthy(#text <= 28 * 1024, "it has " .. #text)
+end)

@@ -36,3 +36,10 @@ test("without a template it says where it belongs", function(t)
     filled(t, nil)
   end, 'detector_config["notify/template"].template')
 end)
+
+test("a group's alerts are reached by number, or as a whole", function(t)
+  local group = t.group({ t.alert { summary = "one" }, t.alert { summary = "two" } }, { group_labels = { service = "shop" } })
+  local template = { text = "{firing_alerts} of {group_labels.service}: {alerts.2.summary}", all = "{alerts}" }
+  local body = t.formatter("template.lua"):format(group, { template = template })
+  t.equal({ body.text, #body.all, body.all[1].summary }, { "2 of shop: two", 2, "one" })
+end)

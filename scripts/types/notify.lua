@@ -13,7 +13,8 @@
 ---@field secret? string What SPANWATCH_WEBHOOK_FORMAT_SECRET_FILE holds.
 ---@field [string] any
 
----One notification: the documented payload, decoded. What is `null` there is nil here.
+---One notification: the documented payload, decoded. What is `null` there is nil here. One of several alerts has the fields
+---of the worst, and `alerts`.
 ---@class spanwatch.Notification
 ---@field status "firing"|"resolved"
 ---@field anomaly_type string
@@ -45,6 +46,12 @@
 ---@field why spanwatch.NotificationWhy What decided.
 ---@field culprit? spanwatch.NotificationCulprit The span to look at first, of one offending trace; nil when that trace is not known.
 ---@field critical_path? {service: string, name: string, self_time_ms: number}[] Where the time of that trace went, in the order of time; the 20 longest spans.
+---@field alerts? spanwatch.Notification[] In a notification of a group: each alert's own, the worst first; also when it is just one.
+---@field group_labels? table<string, string> What they have in common.
+---@field group_key? string Identity of the group; "" in a summary of what was held back.
+---@field firing_alerts? integer
+---@field resolved_alerts? integer
+---@field truncated_alerts? integer How many are not in `alerts`.
 
 ---@class spanwatch.NotificationWhy
 ---@field detector string

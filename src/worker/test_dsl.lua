@@ -143,6 +143,7 @@ local ALERT_MAY_HAVE = { trace_id = true, span_name = true, duration_ms = true, 
 for key in pairs(ALERT) do
   ALERT_MAY_HAVE[key] = true
 end
+local GROUP_MAY_HAVE = { group_labels = true, group_key = true, truncated_alerts = true, summary = true }
 
 -- What the agent would show the detector of these.
 local function wanted(traces, wants)
@@ -342,6 +343,28 @@ local function new_test()
     alert.window = alert.window or { from = now - 60, to = now }
     alert.starts_at = alert.starts_at or os.date("!%Y-%m-%dT%H:%M:%SZ", now - 60)
     return alert
+  end
+
+  function t.group(alerts, fields)
+    if type(alerts) ~= "table" or type(alerts[1]) ~= "table" then
+      error("t.group takes a list of alerts: t.group{ t.alert{...}, ... }", 2)
+    end
+    check_fields("t.group", fields, GROUP_MAY_HAVE)
+    fields = fields or {}
+    local group, firing = host.copy(alerts[1], "alerts"), 0
+    for _, alert in ipairs(alerts) do
+      firing = firing + (alert.status == "firing" and 1 or 0)
+    end
+    group.alerts, group.firing_alerts, group.resolved_alerts = alerts, firing, #alerts - firing
+    group.status = firing > 0 and "firing" or "resolved"
+    group.truncated_alerts = fields.truncated_alerts or 0
+    group.firing_alerts = group.firing_alerts + group.truncated_alerts
+    group.group_labels, group.group_key = fields.group_labels or {}, fields.group_key or "{}"
+    if #alerts + group.truncated_alerts > 1 then
+      group.summary = fields.summary or format("%d alerts: %d firing, %d resolved; the worst: %s",
+        #alerts + group.truncated_alerts, group.firing_alerts, group.resolved_alerts, group.summary)
+    end
+    return group
   end
 
   function t.formatter(file)
