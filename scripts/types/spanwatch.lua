@@ -15,6 +15,8 @@
 ---@field every_s? number Time between two calls, in seconds. Default: the agent's interval (TEMPO_ALERT_INTERVAL_SECS).
 ---@field config? table<string, any> Defaults. The agent's configuration is merged over them; the result is `ctx.config`.
 ---@field wants? spanwatch.Wants|fun(config: table<string, any>): spanwatch.Wants What it needs to see. Default: nothing but the counts (`series`).
+---@field sources? spanwatch.SourceName[] The sources that it is called for. Default: all that are enabled.
+---@field source? spanwatch.SourceName The same for one source.
 ---@field revisions? boolean true: also call it for windows that it judged already and whose counts late spans have changed since. Default false.
 ---@field state_version? integer Raise it when the shape of `ctx.state` changes. Default 1.
 ---@field migrate? fun(old: table<string, any>, version: integer): table<string, any> Turns a state of an older version into one of this version. Without it, a state of another version is dropped.
@@ -49,7 +51,7 @@ function Context.metric(name, value, labels) end
 
 ---A stretch of time, [from, to).
 ---@class spanwatch.Window
----@field source string Where it comes from: "tempo".
+---@field source spanwatch.SourceName Where it comes from.
 ---@field from integer Unix seconds, inclusive.
 ---@field to integer Unix seconds, exclusive.
 ---@field complete boolean false: something is missing, `reason` says what. Unknown is not zero: don't conclude anything from what is not there.
@@ -61,7 +63,7 @@ function Context.metric(name, value, labels) end
 
 ---@class spanwatch.Trace
 ---@field id string 32 lower-case hex digits.
----@field source string
+---@field source spanwatch.SourceName
 ---@field service string Of the root span; when that is not known, of the span that offends.
 ---@field operation string Name of the root span, or of the span that offends.
 ---@field root_known boolean Whether `service` and `operation` are the root span's.
@@ -73,6 +75,7 @@ function Context.metric(name, value, labels) end
 ---@field matched integer How many spans matched the question.
 ---@field spans spanwatch.Span[] The spans that the backend told, not all of the trace. `ctx.tempo.trace(id)` gets all.
 
+---@alias spanwatch.SourceName "tempo"|"otlp"
 ---@alias spanwatch.Status "unset"|"ok"|"error"
 ---@alias spanwatch.SpanKind "unspecified"|"internal"|"server"|"client"|"producer"|"consumer"
 
@@ -150,7 +153,7 @@ local Tempo = {}
 ---Traces that match.
 ---
 ---Codes: "timeout", "connect" and "tls" (no connection), "http_400" (bad TraceQL) and other statuses, "broken" (half an answer), "wrong_type"
----(no JSON), "too_large", "busy" (too many questions wait), "usage", "no_source" (TEMPO_ENABLED=false), "dry" (the trial call before a reload asks
+---(no JSON), "too_large", "busy" (too many questions wait), "usage", "no_source" (there is no Tempo), "dry" (the trial call before a reload asks
 ---nothing).
 ---@param options spanwatch.SearchOptions
 ---@return spanwatch.SearchResult? result nil on failure

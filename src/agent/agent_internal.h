@@ -37,10 +37,10 @@ typedef struct sw_applying sw_applying;
 
 typedef struct sw_agent_metrics {
     sw_metric *anomalies; /* trace_anomalies_total{type} */
-    sw_metric *checks;    /* trace_alert_checks_total{status} */
+    sw_metric *checks;    /* trace_alert_checks_total{status,source} */
     sw_metric *ticks, *ticks_late, *ticks_missed, *tick_duration;
-    sw_metric *watermark_age;   /* {detector} */
-    sw_metric *windows_skipped; /* {detector} */
+    sw_metric *watermark_age;   /* {detector,source} */
+    sw_metric *windows_skipped; /* {detector,source} */
     sw_metric *commits, *commit_duration, *decision;
     sw_metric *longest_pass;
     sw_metric *alerts; /* {state} */
@@ -50,6 +50,25 @@ typedef struct sw_agent_metrics {
     sw_metric *heartbeats;      /* {result} */
     sw_metric *culprit_fetches; /* {result} */
 } sw_agent_metrics;
+
+/* One source, and what the agent knows of it. */
+typedef struct sw_feed {
+    sw_agent *agent;
+    int number;        /* protocol/sources.h */
+    sw_source *source; /* NULL: not enabled */
+    int64_t settle_s;  /* how old spans are when they are judged */
+    /* Nobody has asked for it by name: until it has answered once, its absence is no trouble. */
+    bool optional;
+    bool absence_told;
+    bool answered; /* ever, also before a restart */
+    bool polling;
+    bool polled_once;                        /* it has answered since the start */
+    unsigned polls_failed, polls_incomplete; /* in a row */
+    sw_poll_result last_poll;                /* its texts are not kept */
+    char *last_poll_reason;                  /* why the last poll was not whole; NULL when it was */
+    int64_t last_byte_mono_ns;
+    int64_t stored_watermark_s; /* as it was stored last */
+} sw_feed;
 
 struct sw_agent {
     const sw_config *config;
@@ -71,33 +90,27 @@ struct sw_agent {
     sw_silences *silences;
     sw_mute_times *mute_times;
     sw_detectors *detectors;
-    sw_source *source;               /* NULL when none is enabled */
-    sw_otlp_receiver *otlp_receiver; /* what sends to the source, when that is OTLP */
+    sw_feed feeds[SW_SOURCES];
+    sw_otlp_receiver *otlp_receiver; /* what sends to the source OTLP; each may be NULL */
     sw_otlp_grpc *otlp_grpc;
 
     /* The tick (tick.c). */
     uv_timer_t tick_timer;
     int64_t next_tick_mono_ns;
     int64_t tick_started_mono_ns;
-    int64_t last_byte_mono_ns;
-    bool polling;
-    bool polled_once;
-    unsigned polls_failed, polls_incomplete; /* in a row */
-    sw_poll_result last_poll;                /* its texts are not kept */
-    char *last_poll_reason;                  /* why the last poll was not whole; NULL when it was */
     uint64_t ticks;
-    int64_t stored_watermark_s;         /* the source's, as it was stored last */
     unsigned fetched;                   /* traces asked for in this tick (culprits.c) */
-    unsigned evaluating;                /* detectors with an evaluation under way */
+    unsigned evaluating;                /* evaluations under way */
     void (*tick_done)(sw_agent *agent); /* once.c; NULL when running */
     /* Takes the findings instead of the alerts (once.c); NULL when running. */
-    void (*found)(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n, bool known);
+    void (*found)(sw_agent *agent, const char *detector, const char *source, const sw_finding *findings,
+                  size_t n, bool known);
 
     sw_evaluations *evaluations; /* the last ones; NULL: none are kept */
     sw_evaluation *evaluation;   /* whose findings are being applied; NULL otherwise */
     sw_buf told;                 /* to whom the alert at hand was told (alerting.c) */
     const sw_culprits *culprits; /* of the findings that are being applied; NULL otherwise */
-    sw_progress *progress;       /* uthash by detector name (judge.c) */
+    sw_progress *progress;       /* uthash by detector name and source (progress.c) */
 
     /* What is not committed yet (commit.c). */
     uv_prepare_t flush_handle;
@@ -123,40 +136,57 @@ struct sw_agent {
     uv_idle_t apply_idle;
 };
 
-/* wiring.c: everything but signals and listener. 0, or an exit code after saying why. */
-int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths *paths);
+/* wiring.c: everything but signals and listeners. `receives`: sources that are sent to are among them, not
+ * only those that can be asked. 0, or an exit code after saying why. */
+int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths *paths, bool receives);
 /* Frees what open made, in the opposite order, and closes the loop. */
 void sw_agent_close(sw_agent *agent);
 
 /* tick.c */
 void sw_tick_start(sw_agent *agent); /* first tick now, then every interval */
 void sw_tick_stop(sw_agent *agent);
-void sw_tick_once(sw_agent *agent);               /* one tick; agent->tick_done is called at its end */
-void sw_tick_evaluated(sw_agent *agent);          /* judge.c: an evaluation has ended */
-bool sw_agent_poll_failed(const sw_agent *agent); /* the last poll learnt nothing */
+void sw_tick_once(sw_agent *agent);      /* one tick; agent->tick_done is called at its end */
+void sw_tick_evaluated(sw_agent *agent); /* judge.c: an evaluation has ended */
+
+/* feeds.c: the sources, and how they are. */
+void sw_feeds_open(sw_agent *agent, bool receives);
+void sw_feeds_restore(sw_agent *agent); /* what was stored */
+/* Begins to receive, where OTLP is a source. 0, or an exit code after saying why. */
+int sw_feeds_receive(sw_agent *agent);
+void sw_feeds_free(sw_agent *agent);
+/* The source that a script may ask (a number); NULL when there is none. */
+sw_source *sw_feeds_askable(sw_agent *agent, int number);
+/* How a poll ended. */
+void sw_feed_polled(sw_feed *feed, const sw_poll_result *result);
+void sw_feed_remember(sw_feed *feed); /* its origin and watermark, in the batch being filled */
+/* It is there for whoever has asked for it: neither disabled, nor optional and never heard of. */
+bool sw_feed_counts(const sw_feed *feed);
+bool sw_feed_failed(const sw_feed *feed);      /* the last poll learnt nothing */
+bool sw_feed_is_away(const sw_feed *feed);     /* for so long that it is an alert */
+char *sw_feeds_trouble(const sw_agent *agent); /* why not everything could be asked; NULL. Caller frees */
 int64_t sw_tick_next(int64_t planned_ns, int64_t now_ns, int64_t interval_ns, unsigned *missed);
 
 /* judge.c: what each detector has judged, and what it must judge now. */
 void sw_judge_restore(sw_agent *agent);
-void sw_judge_all(sw_agent *agent, const sw_poll_result *poll);
+void sw_judge_all(sw_feed *feed, const sw_poll_result *poll);
 void sw_judge_stop(
     sw_agent *agent); /* what waits for the source is given up, and judged again after a restart */
 void sw_judge_free(sw_agent *agent);
-/* Of each detector: the end of the newest window that it has judged and of the newest in which it was given
- * anything to see (0: none yet), in unix seconds. */
+/* Of each detector on each source: the end of the newest window that it has judged and of the newest in which
+ * it was given anything to see (0: none yet), in unix seconds. */
 void sw_judge_each(const sw_agent *agent,
-                   void (*each)(const char *detector, int64_t judged_until_s, int64_t seen_until_s,
-                                void *arg),
+                   void (*each)(const char *detector, const sw_feed *feed, int64_t judged_until_s,
+                                int64_t seen_until_s, void *arg),
                    void *arg);
-int64_t sw_judge_oldest_needed_s(const sw_agent *agent,
-                                 int64_t horizon_s); /* earliest second that a detector still has to see */
-int64_t sw_judge_lookback_s(const sw_agent *agent);
+/* The earliest second that a detector still has to see. */
+int64_t sw_judge_oldest_needed_s(const sw_feed *feed, int64_t horizon_s);
+int64_t sw_judge_lookback_s(const sw_feed *feed);
 
 /* culprits.c: the culprit spans of alerts that are about to fire. Asks the source for their traces, at most
  * SPANWATCH_CULPRIT_FETCHES in a tick and for SW_CULPRITS_WAIT_MS. When
  * it is waiting then, `done` comes once, from the loop, unless it is freed before. */
 #define SW_CULPRITS_WAIT_MS 2000
-sw_culprits *sw_culprits_find(sw_agent *agent, const sw_finding *findings, size_t n, void (*done)(void *arg),
+sw_culprits *sw_culprits_find(sw_feed *feed, const sw_finding *findings, size_t n, void (*done)(void *arg),
                               void *arg);
 bool sw_culprits_waiting(const sw_culprits *culprits);
 const sw_culprit *sw_culprits_of(const sw_culprits *culprits, const char *fingerprint); /* or NULL */
@@ -164,8 +194,8 @@ void sw_culprits_free(sw_culprits *culprits);
 
 /* commit.c: one batch at a time; what comes meanwhile waits for the next. */
 sw_store_batch *sw_commit_batch(sw_agent *agent); /* the batch being filled */
-/* When the batch being filled is committed, the detector's state is. Copies. */
-void sw_commit_detector(sw_agent *agent, const char *detector, int64_t judged_until_s, const void *state,
+/* When the batch being filled is committed, the detector's state is, and how far it has judged. Copies. */
+void sw_commit_detector(const sw_feed *feed, const char *detector, int64_t judged_until_s, const void *state,
                         size_t len, int64_t state_version);
 void sw_commit_start(sw_agent *agent);
 void sw_commit_stop(sw_agent *agent);
@@ -174,11 +204,11 @@ void sw_commit_flush(sw_agent *agent); /* now, unless one is in flight */
 
 /* alerting.c: findings → alerts → outbox. */
 void sw_alerting_restore(sw_agent *agent);
-void sw_alerting_apply(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n,
-                       bool known);
+void sw_alerting_apply(sw_agent *agent, const char *detector, const char *source, const sw_finding *findings,
+                       size_t n, bool known);
 /* The same as a round to be stepped through. */
-sw_alerts_round *sw_alerting_round(sw_agent *agent, const char *detector, const sw_finding *findings,
-                                   size_t n, bool known);
+sw_alerts_round *sw_alerting_round(sw_agent *agent, const char *detector, const char *source,
+                                   const sw_finding *findings, size_t n, bool known);
 
 /* applying.c: steps through a round, some of it in each pass of the loop, and frees it. `record` (may be
  * NULL) hears what becomes of alerts. `done` from the loop, unless cancelled. */
@@ -215,7 +245,7 @@ void sw_formatting_probe(sw_formatting *formatting); /* after each tick: tries w
 
 /* blindness.c: what keeps the agent from seeing or telling, now. Caller frees. */
 sw_finding *sw_blindness(const sw_agent *agent, size_t *n);
-/* False while the source has begun to fail but not for long enough to be an alert, as after a restart:
+/* False while a source has begun to fail but not for long enough to be an alert, as after a restart:
  * nothing ends then. */
 bool sw_blindness_known(const sw_agent *agent);
 
@@ -232,9 +262,6 @@ char *sw_agent_config_for(const char *detector, void *agent); /* caller frees */
 
 /* api_access.c: who may ask what of the HTTP server. False when it has replied. */
 bool sw_api_admit(sw_http_exchange *exchange, void *agent);
-
-/* wiring.c: begins to receive, where OTLP is the source. 0, or an exit code after saying why. */
-int sw_agent_receive(sw_agent *agent);
 
 /* http_api.c */
 int sw_api_start(sw_agent *agent);

@@ -205,18 +205,18 @@ static sw_alerts_sink sink_of(sw_agent *agent) {
     };
 }
 
-void sw_alerting_apply(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n,
-                       bool known) {
+void sw_alerting_apply(sw_agent *agent, const char *detector, const char *source, const sw_finding *findings,
+                       size_t n, bool known) {
     sw_alerts_sink sink = sink_of(agent);
-    sw_alerts_apply(agent->alerts, detector, findings, n, known, sw_wall_ns(agent->clock), &sink, counted,
-                    agent);
+    sw_alerts_apply(agent->alerts, detector, source, findings, n, known, sw_wall_ns(agent->clock), &sink,
+                    counted, agent);
 }
 
-sw_alerts_round *sw_alerting_round(sw_agent *agent, const char *detector, const sw_finding *findings,
-                                   size_t n, bool known) {
+sw_alerts_round *sw_alerting_round(sw_agent *agent, const char *detector, const char *source,
+                                   const sw_finding *findings, size_t n, bool known) {
     sw_alerts_sink sink = sink_of(agent);
-    return sw_alerts_round_new(agent->alerts, detector, findings, n, known, sw_wall_ns(agent->clock), &sink,
-                               counted, agent);
+    return sw_alerts_round_new(agent->alerts, detector, source, findings, n, known, sw_wall_ns(agent->clock),
+                               &sink, counted, agent);
 }
 
 void sw_alerting_tell_withheld(sw_agent *agent) {

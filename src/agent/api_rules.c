@@ -64,13 +64,19 @@ static void add_alert(const sw_alert *alert, void *arg) {
     }
 }
 
-static void add_evaluation(const char *detector, int64_t judged_until_s, int64_t seen_until_s, void *arg) {
+/* The newest, over all sources: times in this form sort as text. */
+static void add_evaluation(const char *detector, const sw_feed *feed, int64_t judged_until_s,
+                           int64_t seen_until_s, void *arg) {
     struct listing *listing = arg;
     json_t *group = json_object_get(listing->by_name, detector);
+    json_t *time = sw_api_time_json(judged_until_s * SW_NS_PER_S);
+    (void)feed;
     (void)seen_until_s;
-    if (group != NULL) {
-        json_object_set_new(group, "lastEvaluation", sw_api_time_json(judged_until_s * SW_NS_PER_S));
+    if (group != NULL &&
+        strcmp(json_string_value(time), json_string_value(json_object_get(group, "lastEvaluation"))) > 0) {
+        json_object_set(group, "lastEvaluation", time);
     }
+    json_decref(time);
 }
 
 /* Health and time are the detector's: Prometheus has them in each rule. */

@@ -16,6 +16,12 @@ struct list {
     size_t n;
 };
 
+/* In the order of their names. */
+static void add_label(sw_finding *finding, const char *name, const char *value) {
+    finding->labels = xrealloc_array(finding->labels, finding->n_labels + 1, sizeof *finding->labels);
+    finding->labels[finding->n_labels++] = (sw_label){xstrdup(name), xstrdup(value)};
+}
+
 /* The finding, to be completed by the caller before the next is added. Takes the summary. `value` of the
  * label may be NULL: no label. */
 static sw_finding *add_about(struct list *list, const char *type, sw_severity severity, const char *label,
@@ -31,9 +37,7 @@ static sw_finding *add_about(struct list *list, const char *type, sw_severity se
         .window_complete = true,
     };
     if (value != NULL) {
-        finding->labels = xcalloc(1, sizeof *finding->labels);
-        finding->labels[0] = (sw_label){xstrdup(label), xstrdup(value)};
-        finding->n_labels = 1;
+        add_label(finding, label, value);
     }
     return finding;
 }
@@ -49,34 +53,29 @@ static void set_value(sw_finding *finding, double value, double threshold) {
     finding->threshold = threshold;
 }
 
-static bool source_is_away(const sw_agent *agent) {
-    int64_t limit = agent->config->source_blind_ticks;
-    return limit > 0 && agent->polls_failed >= limit;
-}
-
-static void look_at_source(struct list *list) {
-    const sw_agent *agent = list->agent;
-    int64_t limit = agent->config->source_blind_ticks;
-    if (agent->source == NULL || limit == 0 || agent->last_poll_reason == NULL) {
+static void look_at_source(struct list *list, const sw_feed *feed) {
+    int64_t limit = list->agent->config->source_blind_ticks;
+    if (!sw_feed_counts(feed) || limit == 0 || feed->last_poll_reason == NULL) {
         return;
     }
-    const char *name = agent->source->ops->name;
+    const char *name = sw_source_names[feed->number];
     sw_finding *finding = NULL;
-    if (source_is_away(agent)) {
-        finding = add(list, "source_unreachable", SW_SEVERITY_CRITICAL, NULL,
-                      xasprintf("%s does not answer, nothing is watched: %s. What it holds is judged as soon "
-                                "as it answers",
-                                name, agent->last_poll_reason));
-        set_value(finding, agent->polls_failed, (double)limit);
-    } else if (agent->polls_incomplete >= limit) {
-        finding = add(
-            list, "answers_incomplete", SW_SEVERITY_WARNING, NULL,
-            xasprintf("answers of %s are not whole, alerts may be late: %s", name, agent->last_poll_reason));
-        set_value(finding, agent->polls_incomplete, (double)limit);
+    if (sw_feed_is_away(feed)) {
+        finding = add_about(
+            list, "source_unreachable", SW_SEVERITY_CRITICAL, "source", name,
+            xasprintf("%s does not answer, nothing of it is watched: %s. What it holds is judged as "
+                      "soon as it answers",
+                      name, feed->last_poll_reason));
+        set_value(finding, feed->polls_failed, (double)limit);
+    } else if (feed->polls_incomplete >= limit) {
+        finding = add_about(
+            list, "answers_incomplete", SW_SEVERITY_WARNING, "source", name,
+            xasprintf("answers of %s are not whole, alerts may be late: %s", name, feed->last_poll_reason));
+        set_value(finding, feed->polls_incomplete, (double)limit);
     } else {
         return;
     }
-    finding->error_message = xstrdup(agent->last_poll_reason);
+    finding->error_message = xstrdup(feed->last_poll_reason);
 }
 
 static void look_at_failing(struct list *list) {
@@ -108,31 +107,60 @@ static const sw_detector *detector_named(const sw_agent *agent, const char *name
 
 /* A detector is not told to be behind, or silent, for what has an alert already: the source is away, or the
  * detector fails. */
-static void look_at_progress(const char *name, int64_t judged_until_s, int64_t seen_until_s, void *arg) {
+static void look_at_progress(const char *name, const sw_feed *feed, int64_t judged_until_s,
+                             int64_t seen_until_s, void *arg) {
     struct list *list = arg;
     const sw_agent *agent = list->agent;
     const sw_detector *detector = detector_named(agent, name);
-    if (detector == NULL || !sw_detector_ready(detector) || judged_until_s == 0) {
+    (void)seen_until_s;
+    if (detector == NULL || !sw_detector_ready(detector) || !sw_detector_watches(detector, feed->number) ||
+        judged_until_s == 0 || sw_feed_is_away(feed)) {
         return;
     }
     const sw_config *config = agent->config;
+    const char *source = sw_source_names[feed->number];
     double interval_s = (double)config->tempo_alert_interval_secs, every_s = sw_detector_every_s(detector);
     double old_s = (double)config->watermark_old_intervals * (every_s > interval_s ? every_s : interval_s) +
-                   (double)config->tempo_settle_secs;
+                   (double)feed->settle_s;
     double age_s = (double)(sw_wall_ns(agent->clock) / SW_NS_PER_S - judged_until_s);
     if (config->watermark_old_intervals > 0 && age_s > old_s) {
-        set_value(add(list, "watermark_old", SW_SEVERITY_WARNING, name,
-                      xasprintf("detector %s is %.0f s behind: its alerts are late", name, age_s)),
-                  age_s, old_s);
+        sw_finding *finding =
+            add(list, "watermark_old", SW_SEVERITY_WARNING, name,
+                xasprintf("detector %s is %.0f s behind on %s: its alerts are late", name, age_s, source));
+        add_label(finding, "source", source);
+        set_value(finding, age_s, old_s);
     }
-    double silent_s = (double)(judged_until_s - seen_until_s), limit_s = (double)config->detector_silent_secs;
-    if (limit_s > 0 && silent_s >= limit_s) {
+}
+
+/* How long a detector was given nothing to see, by any source. */
+struct silence {
+    const char *detector;
+    double silent_s; /* -1: it has not judged yet */
+    bool unknown;    /* one of its sources is away */
+};
+
+static void measure_silence(const char *name, const sw_feed *feed, int64_t judged_until_s,
+                            int64_t seen_until_s, void *arg) {
+    struct silence *silence = arg;
+    if (!sw_streq(name, silence->detector) || judged_until_s == 0) {
+        return;
+    }
+    double silent_s = (double)(judged_until_s - seen_until_s);
+    silence->silent_s = silence->silent_s < 0 || silent_s < silence->silent_s ? silent_s : silence->silent_s;
+    silence->unknown |= sw_feed_is_away(feed);
+}
+
+static void look_at_silence(struct list *list, const sw_detector *detector) {
+    double limit_s = (double)list->agent->config->detector_silent_secs;
+    struct silence silence = {.detector = sw_detector_name(detector), .silent_s = -1};
+    sw_judge_each(list->agent, measure_silence, &silence);
+    if (limit_s > 0 && sw_detector_ready(detector) && !silence.unknown && silence.silent_s >= limit_s) {
         set_value(
-            add(list, "detector_silent", SW_SEVERITY_WARNING, name,
+            add(list, "detector_silent", SW_SEVERITY_WARNING, silence.detector,
                 xasprintf("detector %s was given no series and no trace for %.0f s: is anything sent to "
                           "the source, and does the detector want what is there?",
-                          name, silent_s)),
-            silent_s, limit_s);
+                          silence.detector, silence.silent_s)),
+            silence.silent_s, limit_s);
     }
 }
 
@@ -207,16 +235,25 @@ static void look_at_receivers(struct list *list) {
 
 bool sw_blindness_known(const sw_agent *agent) {
     int64_t limit = agent->config->source_blind_ticks;
-    return agent->source == NULL || limit == 0 || agent->last_poll_reason == NULL ||
-           agent->polls_failed >= limit || agent->polls_incomplete >= limit;
+    for (int i = 0; i < SW_SOURCES; i++) {
+        const sw_feed *feed = &agent->feeds[i];
+        if (sw_feed_counts(feed) && limit > 0 && feed->last_poll_reason != NULL &&
+            feed->polls_failed < limit && feed->polls_incomplete < limit) {
+            return false;
+        }
+    }
+    return true;
 }
 
 sw_finding *sw_blindness(const sw_agent *agent, size_t *n) {
     struct list list = {.agent = agent};
-    look_at_source(&list);
+    for (int i = 0; i < SW_SOURCES; i++) {
+        look_at_source(&list, &agent->feeds[i]);
+    }
     look_at_failing(&list);
-    if (!source_is_away(agent)) {
-        sw_judge_each(agent, look_at_progress, &list);
+    sw_judge_each(agent, look_at_progress, &list);
+    for (size_t i = 0; i < sw_detectors_count(agent->detectors); i++) {
+        look_at_silence(&list, sw_detectors_at(agent->detectors, i));
     }
     look_at_storage(&list);
     look_at_receivers(&list);

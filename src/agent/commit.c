@@ -53,11 +53,12 @@ sw_store_batch *sw_commit_batch(sw_agent *agent) {
     return filling(agent)->batch;
 }
 
-void sw_commit_detector(sw_agent *agent, const char *detector, int64_t judged_until_s, const void *state,
+void sw_commit_detector(const sw_feed *feed, const char *detector, int64_t judged_until_s, const void *state,
                         size_t len, int64_t state_version) {
-    sw_pending *pending = filling(agent);
-    sw_batch_put_detector(pending->batch, detector, state_version, state, len, judged_until_s);
-    pending->last_byte_mono_ns = agent->last_byte_mono_ns;
+    sw_pending *pending = filling(feed->agent);
+    sw_batch_put_detector(pending->batch, detector, state_version, state, len);
+    sw_batch_put_progress(pending->batch, detector, sw_source_names[feed->number], judged_until_s);
+    pending->last_byte_mono_ns = feed->last_byte_mono_ns;
     pending->states = xrealloc_array(pending->states, pending->n_states + 1, sizeof *pending->states);
     struct detector_state *entry = &pending->states[pending->n_states++];
     *entry = (struct detector_state){xstrdup(detector), xmalloc(len), len, state_version};

@@ -19,6 +19,7 @@ struct wanted {
 
 struct sw_culprits {
     sw_agent *agent;
+    sw_source *source; /* of the findings */
     void (*done)(void *arg);
     void *arg;
     size_t n_waiting;
@@ -51,7 +52,7 @@ static void trace_known(const sw_trace *trace, const char *message, void *arg) {
 
 /* Where the source has no more to give than what it listed. */
 static void look_at_list(struct wanted *wanted) {
-    sw_source *source = wanted->culprits->agent->source;
+    sw_source *source = wanted->culprits->source;
     size_t n = 0;
     const sw_trace *const *traces = source->ops->traces(source, &n);
     for (size_t i = 0; i < n; i++) {
@@ -64,7 +65,7 @@ static void look_at_list(struct wanted *wanted) {
 
 static void look_for(struct wanted *wanted) {
     sw_culprits *culprits = wanted->culprits;
-    sw_source *source = culprits->agent->source;
+    sw_source *source = culprits->source;
     if (source->ops->fetch_trace == NULL) {
         look_at_list(wanted);
         return;
@@ -75,12 +76,14 @@ static void look_for(struct wanted *wanted) {
         source->ops->fetch_trace(source, wanted->alert.trace_id, SW_CULPRITS_WAIT_MS, trace_known, wanted);
 }
 
-sw_culprits *sw_culprits_find(sw_agent *agent, const sw_finding *findings, size_t n, void (*done)(void *arg),
+sw_culprits *sw_culprits_find(sw_feed *feed, const sw_finding *findings, size_t n, void (*done)(void *arg),
                               void *arg) {
+    sw_agent *agent = feed->agent;
     size_t budget = (size_t)agent->config->culprit_fetches;
-    size_t max = agent->source != NULL && agent->fetched < budget ? budget - agent->fetched : 0;
+    size_t max = agent->fetched < budget ? budget - agent->fetched : 0;
     sw_culprits *culprits = xcalloc(1, sizeof *culprits + max * sizeof culprits->wanted[0]);
-    *culprits = (sw_culprits){.agent = agent, .done = done, .arg = arg, .starting = true};
+    *culprits =
+        (sw_culprits){.agent = agent, .source = feed->source, .done = done, .arg = arg, .starting = true};
     if (max > 0 && n > 0) {
         sw_beginning *beginning = xcalloc(max, sizeof *beginning);
         culprits->n =
@@ -114,7 +117,7 @@ void sw_culprits_free(sw_culprits *culprits) {
     }
     for (size_t i = 0; i < culprits->n; i++) {
         if (culprits->wanted[i].fetch != NULL) {
-            culprits->agent->source->ops->cancel_query(culprits->agent->source, culprits->wanted[i].fetch);
+            culprits->source->ops->cancel_query(culprits->source, culprits->wanted[i].fetch);
         }
         sw_culprit_free(culprits->wanted[i].culprit);
     }

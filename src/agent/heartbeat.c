@@ -1,5 +1,5 @@
 /*
- * The dead man's switch: a GET of SPANWATCH_HEARTBEAT_URL at the end of each tick in which the source
+ * The dead man's switch: a GET of SPANWATCH_HEARTBEAT_URL at the end of each tick in which each source
  * answered whole, no detector fails and the storage can be written. Whoever waits for it learns from its
  * absence that the agent, its machine or its network is gone. A heartbeat that is missed is not made up for.
  */
@@ -18,9 +18,11 @@ static bool all_is_well(const sw_agent *agent) {
         }
     }
     char *why_not = sw_agent_not_ready(agent);
-    bool ready = why_not == NULL;
+    char *trouble = sw_feeds_trouble(agent);
+    bool well = why_not == NULL && trouble == NULL;
     free(why_not);
-    return ready && agent->last_poll_reason == NULL;
+    free(trouble);
+    return well;
 }
 
 static void called(const sw_http_response *response, void *arg) {

@@ -16,7 +16,8 @@
 struct ask {
     sw_agent *agent;
     sw_http_call *call; /* of ctx.http */
-    void *query;        /* of ctx.tempo */
+    sw_source *source;  /* of ctx.tempo, */
+    void *query;        /* what it was asked */
     sw_ask_done done;
     void *done_arg;
     bool starting; /* an answer may come before the start is over */
@@ -131,9 +132,11 @@ static void http_start(struct ask *ask, const char *method, const json_t *args, 
 }
 
 static void source_start(struct ask *ask, const char *kind, const char *args_json, int64_t timeout_ms) {
-    sw_source *source = ask->agent->source;
-    if (source == NULL || source->ops->query == NULL) {
-        answer(ask, NULL, 0, "no source that can be asked is enabled (TEMPO_ENABLED)", "no_source");
+    sw_source *source = ask->source = sw_feeds_askable(ask->agent, SW_SOURCE_TEMPO);
+    if (source == NULL) {
+        answer(ask, NULL, 0,
+               "there is no Tempo: TEMPO_ENABLED is false, or it was not configured and never answered",
+               "no_source");
         return;
     }
     ask->query = source->ops->query(source, kind, args_json, timeout_ms, source_answered, ask);
@@ -162,11 +165,11 @@ static void *start(const char *op, const char *args_json, int64_t timeout_ms, sw
 
 static void cancel(void *handle, void *arg) {
     struct ask *ask = handle;
-    sw_agent *agent = arg;
+    (void)arg;
     if (ask->call != NULL) {
         sw_http_cancel(ask->call);
     } else if (ask->query != NULL) {
-        agent->source->ops->cancel_query(agent->source, ask->query);
+        ask->source->ops->cancel_query(ask->source, ask->query);
     }
     free(ask);
 }

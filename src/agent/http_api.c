@@ -75,13 +75,20 @@ char *sw_agent_not_ready(const sw_agent *agent) {
     if (sw_detectors_count(agent->detectors) == 0) {
         return xasprintf("no detector is running (folder %s)", agent->paths.scripts_dir);
     }
-    if (agent->source != NULL && !agent->polled_once) {
-        return agent->last_poll_reason == NULL
-                   ? xstrdup("the first answer of the source has not come yet")
-                   : xasprintf("the source has not answered yet: %s", agent->last_poll_reason);
-    }
-    if (agent->source != NULL && sw_agent_poll_failed(agent)) {
-        return xasprintf("the source does not answer: %s", agent->last_poll_reason);
+    for (int i = 0; i < SW_SOURCES; i++) {
+        const sw_feed *feed = &agent->feeds[i];
+        if (!sw_feed_counts(feed)) {
+            continue;
+        }
+        const char *name = sw_source_names[i];
+        if (!feed->polled_once) {
+            return feed->last_poll_reason == NULL
+                       ? xasprintf("the first answer of %s has not come yet", name)
+                       : xasprintf("%s has not answered yet: %s", name, feed->last_poll_reason);
+        }
+        if (sw_feed_failed(feed)) {
+            return xasprintf("%s does not answer: %s", name, feed->last_poll_reason);
+        }
     }
     return agent->commit_failing ? xstrdup("the storage cannot be written") : NULL;
 }
@@ -152,8 +159,13 @@ static void get_status(sw_http_exchange *exchange, void *arg) {
                   (unsigned long long)agent->ticks, counts[SW_ALERT_PENDING], counts[SW_ALERT_FIRING]);
     append_receivers(agent, &out);
     sw_buf_append_str(&out, ", \"sources\": [");
-    if (agent->source != NULL) {
-        agent->source->ops->status_json(agent->source, &out);
+    const char *separator = "";
+    for (int i = 0; i < SW_SOURCES; i++) {
+        if (agent->feeds[i].source != NULL) {
+            sw_buf_append_str(&out, separator);
+            agent->feeds[i].source->ops->status_json(agent->feeds[i].source, &out);
+            separator = ", ";
+        }
     }
     sw_buf_append_str(&out, "], \"detectors\": ");
     sw_detectors_status_json(agent->detectors, &out);

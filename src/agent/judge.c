@@ -1,218 +1,57 @@
 /*
  * Judging: which windows and traces each detector has seen, and what it must see now.
  *
- * Each detector has its own progress, by name, so that one that fails, pauses or runs less often loses
- * nothing: it judges what it missed when it can again. An evaluation is what one detector judges in one tick:
- * windows whose counts were repaired (if it asked for them), then every window since the last, oldest first;
- * the newest carries the traces that it has not judged yet in their present form. Findings and state of a
- * whole evaluation go into one commit.
+ * Each detector has its own progress on each source, by name, so that one that fails, pauses or runs less
+ * often loses nothing: it judges what it missed when it can again. An evaluation is what one detector judges
+ * of one source in one tick: windows whose counts were repaired (if it asked for them), then every window
+ * since the last, oldest first; the newest carries the traces that it has not judged yet in their present
+ * form. Findings and state of a whole evaluation go into one commit. A detector has one state, whatever it
+ * judges: its evaluations follow one another.
  */
-#include "agent/agent_internal.h"
+#include "agent/progress.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
-
 #include "telemetry/log.h"
 
-#define MAX_REVISED 64 /* windows remembered for repairs */
-#define MAX_STEPS 256  /* windows judged in one evaluation; the rest follows in the next tick */
 /* Traces in one call: what a call costs, and its reply, stay small however bad the night is. */
 #define MAX_OFFERED 500
 #define TRIES_PER_WINDOW 3 /* a window that a detector fails on this often is skipped */
 
-struct judged_trace {
-    char id[SW_TRACE_ID_LEN + 1];
-    uint64_t digest;
-    int64_t at_ns;
-    UT_hash_handle hh;
-};
-
-struct judged_window {
-    int64_t from_s, to_s;
-    unsigned revision; /* the source's, when it was judged last */
-    unsigned times;    /* how often it was judged again */
-};
-
-struct step {
-    int64_t from_s, to_s;
-    unsigned times; /* 0: judged for the first time */
-    bool advances;  /* the next window in order: judging it moves the detector's progress */
-    bool counts;    /* the window's counts are known */
-    bool traces;    /* carries the traces that are new */
-};
-
-struct offered {
-    char id[SW_TRACE_ID_LEN + 1];
-    uint64_t digest;
-};
-
-struct sw_progress {
-    char *name;
-    sw_agent *agent;
-    int64_t judged_until_s; /* 0: nothing yet */
-    int64_t seen_until_s; /* end of the newest window that held anything for it; of the first one otherwise */
-    struct judged_trace *judged;
-    int64_t expired_at_ns;
-    struct judged_window windows[MAX_REVISED];
-    size_t n_windows;
-    unsigned failures; /* in a row, on the window that comes next */
-
-    /* The evaluation under way. */
-    bool busy;
-    struct step steps[MAX_STEPS];
-    size_t n_steps, next_step;
-    struct offered *offered;
-    size_t n_offered, offered_allocated;
-    bool more_traces;      /* than one call carries */
-    struct offered *taken; /* judged, and to be stored with what was found */
-    size_t n_taken;
-    sw_finding *findings;
-    size_t n_findings;
-    sw_culprits *culprits; /* of what was found */
-    sw_applying *applying; /* what was found becomes alerts */
-    bool known;            /* absence of a finding means that it is gone */
-    bool traces_ok;
-    char *reason;
-    bool has_state;
-    void *state;
-    size_t state_len;
-    int64_t state_version;
-    sw_evaluation *record; /* for those who ask later; may be NULL */
-
-    UT_hash_handle hh;
-};
-
-static sw_progress *progress_of(sw_agent *agent, const char *name) {
-    sw_progress *progress = NULL;
-    HASH_FIND_STR(agent->progress, name, progress);
-    if (progress == NULL) {
-        progress = xcalloc(1, sizeof *progress);
-        progress->name = xstrdup(name);
-        progress->agent = agent;
-        HASH_ADD_KEYPTR(hh, agent->progress, progress->name, strlen(progress->name), progress);
-    }
-    return progress;
-}
-
-static void remember_trace(sw_progress *progress, const char *id, uint64_t digest, int64_t at_ns) {
-    struct judged_trace *entry = NULL;
-    HASH_FIND_STR(progress->judged, id, entry);
-    if (entry == NULL) {
-        entry = xcalloc(1, sizeof *entry);
-        snprintf(entry->id, sizeof entry->id, "%s", id);
-        HASH_ADD_STR(progress->judged, id, entry);
-    }
-    entry->digest = digest;
-    entry->at_ns = at_ns;
-}
-
-static void forget_traces(sw_progress *progress, int64_t before_ns) {
-    struct judged_trace *entry = NULL, *next = NULL;
-    HASH_ITER(hh, progress->judged, entry, next) {
-        if (entry->at_ns < before_ns) {
-            HASH_DEL(progress->judged, entry);
-            free(entry);
-        }
-    }
-}
-
-static void clear_evaluation(sw_progress *progress) {
-    sw_applying_cancel(progress->applying);
-    progress->applying = NULL;
-    sw_evaluation_free(progress->record);
-    progress->record = NULL;
-    sw_culprits_free(progress->culprits);
-    progress->culprits = NULL;
-    sw_findings_free(progress->findings, progress->n_findings);
-    progress->findings = NULL;
-    progress->n_findings = 0;
-    free(progress->taken);
-    progress->taken = NULL;
-    progress->n_taken = 0;
-    free(progress->offered);
-    progress->offered = NULL;
-    progress->n_offered = progress->offered_allocated = 0;
-    progress->more_traces = false;
-    free(progress->reason);
-    progress->reason = NULL;
-    free(progress->state);
-    progress->state = NULL;
-    progress->has_state = false;
-    progress->n_steps = progress->next_step = 0;
-    progress->busy = false;
-}
-
-void sw_judge_stop(sw_agent *agent) {
-    sw_progress *progress = NULL, *next = NULL;
-    HASH_ITER(hh, agent->progress, progress, next) {
-        sw_applying_cancel(progress->applying);
-        progress->applying = NULL;
-        sw_culprits_free(progress->culprits);
-        progress->culprits = NULL;
-    }
-}
-
-void sw_judge_free(sw_agent *agent) {
-    sw_progress *progress = NULL, *next = NULL;
-    HASH_ITER(hh, agent->progress, progress, next) {
-        HASH_DEL(agent->progress, progress);
-        clear_evaluation(progress);
-        forget_traces(progress, INT64_MAX);
-        free(progress->name);
-        free(progress);
-    }
-}
-
-/* ---- what was stored ---- */
-
-static void restore_detector(const char *name, int64_t version, const void *state, size_t len,
-                             int64_t judged_until_s, void *arg) {
-    sw_agent *agent = arg;
-    progress_of(agent, name)->judged_until_s = judged_until_s;
-    sw_detectors_restore(agent->detectors, name, version, state, len);
-}
-
-static void restore_trace(const char *name, const char *id, uint64_t digest, int64_t at_ns, void *arg) {
-    remember_trace(progress_of(arg, name), id, digest, at_ns);
-}
-
-void sw_judge_restore(sw_agent *agent) {
-    sw_store_each_detector(agent->store, restore_detector, agent);
-    sw_store_each_judged(agent->store, restore_trace, agent);
-}
-
 /* ---- planning ---- */
 
-static int64_t stride_s(const sw_agent *agent, const sw_detector *detector) {
-    int64_t step = agent->source->ops->step_s(agent->source);
+static int64_t stride_s(const sw_feed *feed, const sw_detector *detector) {
+    int64_t step = feed->source->ops->step_s(feed->source);
     int64_t every = (int64_t)sw_detector_every_s(detector);
     return every < step ? step : every / step * step;
 }
 
-int64_t sw_judge_lookback_s(const sw_agent *agent) {
-    int64_t step = agent->source->ops->step_s(agent->source);
-    return (agent->config->tempo_lookback_window_secs + step - 1) / step * step;
+int64_t sw_judge_lookback_s(const sw_feed *feed) {
+    int64_t step = feed->source->ops->step_s(feed->source);
+    return (feed->agent->config->tempo_lookback_window_secs + step - 1) / step * step;
 }
 
-static int64_t lookback_of(const sw_agent *agent, const sw_detector *detector) {
-    int64_t lookback = sw_judge_lookback_s(agent), stride = stride_s(agent, detector);
+static int64_t lookback_of(const sw_feed *feed, const sw_detector *detector) {
+    int64_t lookback = sw_judge_lookback_s(feed), stride = stride_s(feed, detector);
     return lookback > stride ? lookback : stride;
 }
 
-int64_t sw_judge_oldest_needed_s(const sw_agent *agent, int64_t horizon_s) {
+int64_t sw_judge_oldest_needed_s(const sw_feed *feed, int64_t horizon_s) {
+    const sw_agent *agent = feed->agent;
     int64_t oldest = horizon_s - SW_AGENT_REVISE_S;
     for (size_t i = 0; i < sw_detectors_count(agent->detectors); i++) {
         const sw_detector *detector = sw_detectors_at(agent->detectors, i);
-        sw_progress *progress = NULL;
-        HASH_FIND_STR(agent->progress, sw_detector_name(detector), progress);
+        if (!sw_detector_watches(detector, feed->number)) {
+            continue;
+        }
+        const sw_progress *progress = sw_progress_find(feed, sw_detector_name(detector));
         int64_t from =
             (progress == NULL || progress->judged_until_s == 0 ? horizon_s : progress->judged_until_s) -
-            lookback_of(agent, detector);
+            lookback_of(feed, detector);
         oldest = from < oldest ? from : oldest;
     }
-    int64_t limit = horizon_s - agent->config->tempo_max_catch_up_secs - sw_judge_lookback_s(agent);
+    int64_t limit = horizon_s - agent->config->tempo_max_catch_up_secs - sw_judge_lookback_s(feed);
     return oldest < limit ? limit : oldest;
 }
 
@@ -239,8 +78,9 @@ static void plan_revisions(sw_progress *progress, const sw_source *source) {
 
 static void plan_windows(sw_progress *progress, const sw_detector *detector, const sw_poll_result *poll) {
     const sw_agent *agent = progress->agent;
-    const sw_source *source = agent->source;
-    int64_t stride = stride_s(agent, detector), lookback = lookback_of(agent, detector);
+    const sw_feed *feed = progress->feed;
+    const sw_source *source = feed->source;
+    int64_t stride = stride_s(feed, detector), lookback = lookback_of(feed, detector);
     int64_t origin_s = 0, watermark_s = 0;
     source->ops->save(source, &origin_s, &watermark_s);
     bool counts = sw_detector_wants(detector).series;
@@ -249,10 +89,11 @@ static void plan_windows(sw_progress *progress, const sw_detector *detector, con
     if (progress->judged_until_s == 0) {
         progress->judged_until_s = (poll->horizon_s - stride) / stride * stride;
     } else if (progress->judged_until_s < oldest) {
-        sw_log(SW_LOG_WARN, "too far behind, skipping windows", "detector", progress->name, "skipped_s",
-               sw_log_int(oldest - progress->judged_until_s), NULL);
+        sw_log(SW_LOG_WARN, "too far behind, skipping windows", "detector", progress->name, "source",
+               sw_source_names[feed->number], "skipped_s", sw_log_int(oldest - progress->judged_until_s),
+               NULL);
         sw_metric_add(agent->m.windows_skipped, (double)((oldest - progress->judged_until_s) / stride),
-                      progress->name);
+                      progress->name, sw_source_names[feed->number]);
         progress->judged_until_s = oldest / stride * stride;
     }
     for (int64_t to = progress->judged_until_s + stride; to <= poll->horizon_s; to += stride) {
@@ -278,7 +119,7 @@ static const struct judged_trace *judged(const sw_progress *progress, const sw_t
 
 static bool any_new_trace(const sw_progress *progress) {
     size_t n = 0;
-    const sw_trace *const *traces = progress->agent->source->ops->traces(progress->agent->source, &n);
+    const sw_trace *const *traces = progress->feed->source->ops->traces(progress->feed->source, &n);
     for (size_t i = 0; i < n; i++) {
         if (judged(progress, traces[i]) == NULL) {
             return true;
@@ -294,7 +135,7 @@ static void plan_traces(sw_progress *progress, const sw_detector *detector, cons
     if (last != NULL && last->advances) {
         last->traces = true;
     } else if (any_new_trace(progress)) {
-        int64_t from = poll->horizon_s - lookback_of(progress->agent, detector);
+        int64_t from = poll->horizon_s - lookback_of(progress->feed, detector);
         add_step(progress, (struct step){.from_s = from, .to_s = poll->horizon_s, .traces = true});
     }
 }
@@ -336,15 +177,15 @@ static void call_done(sw_detector *detector, sw_check_result *result, void *arg)
 
 /* The source's traces are lent to the window for the call, which copies them. */
 static void call_next(sw_progress *progress, sw_detector *detector) {
-    sw_agent *agent = progress->agent;
+    const sw_source *source = progress->feed->source;
     const struct step *step = &progress->steps[progress->next_step];
     sw_window window;
     sw_window_init(&window);
     if (step->counts) {
-        agent->source->ops->build_window(agent->source, step->from_s, step->to_s, &window);
+        source->ops->build_window(source, step->from_s, step->to_s, &window);
         progress->known = progress->known && window.complete;
     }
-    window.source = agent->source->ops->name;
+    window.source = source->ops->name;
     window.from_s = step->from_s;
     window.to_s = step->to_s;
     window.revision = step->times;
@@ -361,7 +202,7 @@ static void call_next(sw_progress *progress, sw_detector *detector) {
     sw_trace *lent = NULL;
     if (step->traces) {
         size_t n = 0;
-        const sw_trace *const *traces = agent->source->ops->traces(agent->source, &n);
+        const sw_trace *const *traces = source->ops->traces(source, &n);
         lent = xcalloc(n, sizeof *lent);
         for (size_t i = 0; i < n; i++) {
             lent[i] = *traces[i];
@@ -371,7 +212,8 @@ static void call_next(sw_progress *progress, sw_detector *detector) {
     }
     int64_t to_s = step->to_s;
     sw_evaluation_window(progress->record, &window);
-    sw_detector_check(detector, &window, sw_wall_ns(agent->clock), offer, progress, call_done, progress);
+    sw_detector_check(detector, &window, sw_wall_ns(progress->agent->clock), offer, progress, call_done,
+                      progress);
     bool saw = window.n_series > 0 || progress->n_offered > 0;
     if (progress->seen_until_s == 0 || (saw && to_s > progress->seen_until_s)) {
         progress->seen_until_s = to_s;
@@ -383,8 +225,8 @@ static void call_next(sw_progress *progress, sw_detector *detector) {
 }
 
 static void remember_window(sw_progress *progress, const struct step *step) {
-    unsigned revision =
-        progress->agent->source->ops->revision(progress->agent->source, step->from_s, step->to_s);
+    const sw_source *source = progress->feed->source;
+    unsigned revision = source->ops->revision(source, step->from_s, step->to_s);
     for (size_t i = 0; i < progress->n_windows; i++) {
         if (progress->windows[i].from_s == step->from_s && progress->windows[i].to_s == step->to_s) {
             progress->windows[i].revision = revision;
@@ -429,7 +271,7 @@ static void take_traces(sw_progress *progress) {
             xrealloc_array(progress->taken, progress->n_taken + progress->n_offered, sizeof *progress->taken);
     }
     for (size_t i = 0; i < progress->n_offered; i++) {
-        remember_trace(progress, progress->offered[i].id, progress->offered[i].digest, now);
+        sw_progress_remember(progress, progress->offered[i].id, progress->offered[i].digest, now);
         progress->taken[progress->n_taken++] = progress->offered[i];
     }
     progress->n_offered = 0;
@@ -439,42 +281,48 @@ static void take_traces(sw_progress *progress) {
     }
     if (now - progress->expired_at_ns > SW_AGENT_REMEMBER_NS / 24) {
         progress->expired_at_ns = now;
-        forget_traces(progress, now - SW_AGENT_REMEMBER_NS);
+        sw_progress_forget(progress, now - SW_AGENT_REMEMBER_NS);
     }
 }
+
+static void start_waiting(sw_agent *agent, const char *name);
 
 /* Only now: were a trace stored as judged before what was found in it, a crash in between would lose that. */
 static void applied(void *arg) {
     sw_progress *progress = arg;
     sw_agent *agent = progress->agent;
+    const char *source = sw_source_names[progress->feed->number];
     int64_t now = sw_wall_ns(agent->clock);
     progress->applying = NULL;
     for (size_t i = 0; i < progress->n_taken; i++) {
-        sw_batch_put_judged(sw_commit_batch(agent), progress->name, progress->taken[i].id,
+        sw_batch_put_judged(sw_commit_batch(agent), progress->name, source, progress->taken[i].id,
                             progress->taken[i].digest, now);
     }
     sw_evaluations_keep(agent->evaluations, progress->record);
     progress->record = NULL;
     if (progress->has_state) {
-        sw_commit_detector(agent, progress->name, progress->judged_until_s, progress->state,
+        sw_commit_detector(progress->feed, progress->name, progress->judged_until_s, progress->state,
                            progress->state_len, progress->state_version);
     }
-    clear_evaluation(progress);
+    sw_progress_clear(progress);
+    start_waiting(agent, progress->name);
     sw_tick_evaluated(agent);
 }
 
 static void apply(void *arg) {
     sw_progress *progress = arg;
     sw_agent *agent = progress->agent;
+    const char *source = sw_source_names[progress->feed->number];
     sw_evaluation_findings(progress->record, agent->alerts, progress->findings, progress->n_findings,
                            progress->known);
     if (agent->found != NULL) {
-        agent->found(agent, progress->name, progress->findings, progress->n_findings, progress->known);
+        agent->found(agent, progress->name, source, progress->findings, progress->n_findings,
+                     progress->known);
         applied(progress);
         return;
     }
-    sw_alerts_round *round =
-        sw_alerting_round(agent, progress->name, progress->findings, progress->n_findings, progress->known);
+    sw_alerts_round *round = sw_alerting_round(agent, progress->name, source, progress->findings,
+                                               progress->n_findings, progress->known);
     progress->applying =
         sw_applying_start(agent, round, progress->culprits, progress->record, applied, progress);
 }
@@ -483,7 +331,7 @@ static void apply(void *arg) {
  * again. */
 static void finish(sw_progress *progress) {
     progress->culprits =
-        sw_culprits_find(progress->agent, progress->findings, progress->n_findings, apply, progress);
+        sw_culprits_find(progress->feed, progress->findings, progress->n_findings, apply, progress);
     if (!sw_culprits_waiting(progress->culprits)) {
         apply(progress);
     }
@@ -495,8 +343,10 @@ static void failed(sw_progress *progress, const struct step *step) {
     progress->known = false;
     if (step->advances && ++progress->failures >= TRIES_PER_WINDOW) {
         sw_log(SW_LOG_WARN, "window skipped, the detector failed on it again and again", "detector",
-               progress->name, "window_to", sw_log_int(step->to_s), NULL);
-        sw_metric_add(progress->agent->m.windows_skipped, 1, progress->name);
+               progress->name, "source", sw_source_names[progress->feed->number], "window_to",
+               sw_log_int(step->to_s), NULL);
+        sw_metric_add(progress->agent->m.windows_skipped, 1, progress->name,
+                      sw_source_names[progress->feed->number]);
         progress->judged_until_s = step->to_s;
         progress->failures = 0;
     }
@@ -539,14 +389,43 @@ static void call_done(sw_detector *detector, sw_check_result *result, void *arg)
     }
 }
 
-static void evaluate(sw_agent *agent, sw_detector *detector, const sw_poll_result *poll) {
-    sw_progress *progress = progress_of(agent, sw_detector_name(detector));
+/* The evaluation of this detector that is under way and does not wait for another; or one that waits. */
+static sw_progress *find_evaluation(const sw_agent *agent, const char *name, bool waits) {
+    for (int i = 0; i < SW_SOURCES; i++) {
+        sw_progress *progress = sw_progress_find(&agent->feeds[i], name);
+        if (progress != NULL && progress->busy && progress->waits == waits) {
+            return progress;
+        }
+    }
+    return NULL;
+}
+
+/* The next evaluation of this detector, when there is one. The detector may have gone meanwhile. */
+static void start_waiting(sw_agent *agent, const char *name) {
+    sw_progress *progress = NULL;
+    while ((progress = find_evaluation(agent, name, true)) != NULL) {
+        progress->waits = false;
+        for (size_t i = 0; i < sw_detectors_count(agent->detectors); i++) {
+            sw_detector *detector = sw_detectors_at(agent->detectors, i);
+            if (sw_streq(sw_detector_name(detector), name)) {
+                call_next(progress, detector);
+                return;
+            }
+        }
+        sw_progress_clear(progress);
+        sw_tick_evaluated(agent);
+    }
+}
+
+static void evaluate(sw_feed *feed, sw_detector *detector, const sw_poll_result *poll) {
+    sw_agent *agent = feed->agent;
+    sw_progress *progress = sw_progress_of(feed, sw_detector_name(detector));
     if (progress->busy) {
         return; /* still judging the tick before: it gets the rest in the next one */
     }
-    clear_evaluation(progress);
+    sw_progress_clear(progress);
     if (sw_detector_wants_revisions(detector)) {
-        plan_revisions(progress, agent->source);
+        plan_revisions(progress, feed->source);
     }
     size_t revised = progress->n_steps;
     plan_windows(progress, detector, poll);
@@ -560,35 +439,34 @@ static void evaluate(sw_agent *agent, sw_detector *detector, const sw_poll_resul
         new_windows && poll->traces_ok && (poll->counts_ok || !sw_detector_wants(detector).series);
     progress->traces_ok = poll->traces_ok;
     progress->reason = why_incomplete(poll);
+    progress->waits = find_evaluation(agent, progress->name, false) != NULL;
     progress->busy = true;
     progress->record =
         agent->evaluations != NULL ? sw_evaluation_begin(progress->name, sw_wall_ns(agent->clock)) : NULL;
     agent->evaluating++;
-    call_next(progress, detector);
+    if (!progress->waits) {
+        call_next(progress, detector);
+    }
 }
 
-void sw_judge_all(sw_agent *agent, const sw_poll_result *poll) {
+static void show_age(const char *detector, const sw_feed *feed, int64_t judged_until_s, int64_t seen_until_s,
+                     void *arg) {
+    const sw_agent *agent = arg;
+    int64_t now_s = sw_wall_ns(agent->clock) / SW_NS_PER_S;
+    (void)seen_until_s;
+    if (judged_until_s > 0) {
+        sw_metric_set(agent->m.watermark_age, (double)(now_s - judged_until_s), detector,
+                      sw_source_names[feed->number]);
+    }
+}
+
+void sw_judge_all(sw_feed *feed, const sw_poll_result *poll) {
+    sw_agent *agent = feed->agent;
     for (size_t i = 0; i < sw_detectors_count(agent->detectors); i++) {
         sw_detector *detector = sw_detectors_at(agent->detectors, i);
-        if (sw_detector_ready(detector)) {
-            evaluate(agent, detector, poll);
+        if (sw_detector_ready(detector) && sw_detector_watches(detector, feed->number)) {
+            evaluate(feed, detector, poll);
         }
     }
-    sw_progress *progress = NULL, *next = NULL;
-    int64_t now_s = sw_wall_ns(agent->clock) / SW_NS_PER_S;
-    HASH_ITER(hh, agent->progress, progress, next) {
-        if (progress->judged_until_s > 0) {
-            sw_metric_set(agent->m.watermark_age, (double)(now_s - progress->judged_until_s), progress->name);
-        }
-    }
-}
-
-void sw_judge_each(const sw_agent *agent,
-                   void (*each)(const char *detector, int64_t judged_until_s, int64_t seen_until_s,
-                                void *arg),
-                   void *arg) {
-    const sw_progress *progress = NULL, *next = NULL;
-    HASH_ITER(hh, agent->progress, progress, next) {
-        each(progress->name, progress->judged_until_s, progress->seen_until_s, arg);
-    }
+    sw_judge_each(agent, show_age, agent);
 }

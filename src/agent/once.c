@@ -16,6 +16,7 @@ struct once {
     sw_agent agent;
     bool json, send, sent_all, loaded;
     json_t *findings;
+    char *trouble; /* why not everything could be asked; NULL */
     uv_timer_t timer;
     int64_t give_up_mono_ns;
 };
@@ -36,6 +37,7 @@ static json_t *finding_json(const sw_finding *finding) {
     json_t *object = json_object();
     set_text(object, "type", finding->type);
     set_text(object, "detector", finding->detector);
+    set_text(object, "source", finding->source);
     set_text(object, "service", finding->service);
     set_text(object, "operation", finding->operation);
     set_text(object, "severity", sw_severity_name(finding->severity));
@@ -83,9 +85,9 @@ static void print_row(const json_t *finding) {
 
 static void print(const struct once *once) {
     if (once->json) {
-        json_t *answer = json_pack("{s:O, s:b, s:s}", "findings", once->findings, "complete",
-                                   once->agent.last_poll_reason == NULL, "reason",
-                                   once->agent.last_poll_reason != NULL ? once->agent.last_poll_reason : "");
+        json_t *answer =
+            json_pack("{s:O, s:b, s:s}", "findings", once->findings, "complete", once->trouble == NULL,
+                      "reason", once->trouble != NULL ? once->trouble : "");
         json_dumpf(answer, stdout, JSON_INDENT(2));
         putchar('\n');
         json_decref(answer);
@@ -100,17 +102,18 @@ static void print(const struct once *once) {
         print_row(json_array_get(once->findings, i));
     }
     printf("%zu finding%s%s%s\n", n, n == 1 ? "" : "s",
-           once->agent.last_poll_reason != NULL ? "; not everything could be asked: " : "",
-           once->agent.last_poll_reason != NULL ? once->agent.last_poll_reason : "");
+           once->trouble != NULL ? "; not everything could be asked: " : "",
+           once->trouble != NULL ? once->trouble : "");
 }
 
-static void found(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n, bool known) {
+static void found(sw_agent *agent, const char *detector, const char *source, const sw_finding *findings,
+                  size_t n, bool known) {
     struct once *once = (struct once *)agent;
     for (size_t i = 0; i < n; i++) {
         json_array_append_new(once->findings, finding_json(&findings[i]));
     }
     if (once->send) {
-        sw_alerting_apply(agent, detector, findings, n, known);
+        sw_alerting_apply(agent, detector, source, findings, n, known);
     }
 }
 
@@ -158,7 +161,7 @@ int sw_agent_once(const sw_config *config, const sw_agent_paths *paths, bool jso
     sw_agent_paths own = *paths;
     own.storage = folder;
     struct once once = {.json = json, .send = send, .sent_all = true, .findings = json_array()};
-    int result = sw_agent_open(&once.agent, config, &own);
+    int result = sw_agent_open(&once.agent, config, &own, false);
     if (result == 0) {
         once.agent.tick_done = tick_done;
         once.agent.found = found;
@@ -166,6 +169,7 @@ int sw_agent_once(const sw_config *config, const sw_agent_paths *paths, bool jso
         once.timer.data = &once;
         sw_detectors_scan(once.agent.detectors, scripts_loaded, &once);
         uv_run(&once.agent.loop, UV_RUN_DEFAULT);
+        once.trouble = sw_feeds_trouble(&once.agent);
         print(&once);
         if (!config->tempo_enabled) {
             fprintf(stderr, "spanwatch: nothing was asked: no source that can be asked is enabled "
@@ -174,9 +178,8 @@ int sw_agent_once(const sw_config *config, const sw_agent_paths *paths, bool jso
         if (!once.sent_all) {
             fprintf(stderr, "spanwatch: not everything could be delivered\n");
         }
-        result = once.loaded && once.sent_all && once.agent.last_poll_reason == NULL && config->tempo_enabled
-                     ? 0
-                     : 1;
+        result = once.loaded && once.sent_all && once.trouble == NULL && config->tempo_enabled ? 0 : 1;
+        free(once.trouble);
         uv_close((uv_handle_t *)&once.timer, NULL);
         sw_agent_close(&once.agent);
     }

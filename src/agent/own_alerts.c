@@ -1,30 +1,41 @@
 /*
  * What concerns the agent itself, once per tick: whatever keeps it from seeing or telling (blindness.c) is an
- * alert, and the alerts of a detector whose file is gone end as if it no longer found anything.
+ * alert, and the alerts of a detector whose file is gone, or that is not called for their source any more,
+ * end as if it no longer found anything.
  */
 #include "agent/agent_internal.h"
 
 #include <stdlib.h>
 
+struct reporter {
+    char *detector, *source;
+};
+
 struct gone {
     const sw_agent *agent;
-    char **names;
+    struct reporter *reporters;
     size_t n;
 };
 
+static bool reports(const sw_agent *agent, const char *detector, const char *source) {
+    int number = sw_source_named(source);
+    return number >= 0 && agent->feeds[number].source != NULL &&
+           sw_detectors_has(agent->detectors, detector, number);
+}
+
 static void note_if_gone(const sw_alert *alert, void *arg) {
     struct gone *gone = arg;
-    if (sw_streq(alert->detector, SW_AGENT_SELF) ||
-        sw_detectors_has(gone->agent->detectors, alert->detector)) {
+    if (sw_streq(alert->detector, SW_AGENT_SELF) || reports(gone->agent, alert->detector, alert->source)) {
         return;
     }
     for (size_t i = 0; i < gone->n; i++) {
-        if (sw_streq(gone->names[i], alert->detector)) {
+        if (sw_streq(gone->reporters[i].detector, alert->detector) &&
+            sw_streq(gone->reporters[i].source, alert->source)) {
             return;
         }
     }
-    gone->names = xrealloc_array(gone->names, gone->n + 1, sizeof *gone->names);
-    gone->names[gone->n++] = xstrdup(alert->detector);
+    gone->reporters = xrealloc_array(gone->reporters, gone->n + 1, sizeof *gone->reporters);
+    gone->reporters[gone->n++] = (struct reporter){xstrdup(alert->detector), xstrdup(alert->source)};
 }
 
 static void begin_record(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n,
@@ -48,17 +59,19 @@ void sw_own_alerts(sw_agent *agent) {
     sw_finding *findings = sw_blindness(agent, &n);
     bool known = sw_blindness_known(agent);
     begin_record(agent, SW_AGENT_SELF, findings, n, known);
-    sw_alerting_apply(agent, SW_AGENT_SELF, findings, n, known);
+    sw_alerting_apply(agent, SW_AGENT_SELF, SW_AGENT_SELF, findings, n, known);
     end_record(agent);
     sw_findings_free(findings, n);
 
     struct gone gone = {.agent = agent};
     sw_alerts_each(agent->alerts, note_if_gone, &gone);
     for (size_t i = 0; i < gone.n; i++) {
-        begin_record(agent, gone.names[i], NULL, 0, true);
-        sw_alerting_apply(agent, gone.names[i], NULL, 0, true);
+        struct reporter *reporter = &gone.reporters[i];
+        begin_record(agent, reporter->detector, NULL, 0, true);
+        sw_alerting_apply(agent, reporter->detector, reporter->source, NULL, 0, true);
         end_record(agent);
-        free(gone.names[i]);
+        free(reporter->detector);
+        free(reporter->source);
     }
-    free(gone.names);
+    free(gone.reporters);
 }

@@ -101,8 +101,8 @@ static void say_hello(const sw_agent *agent) {
                         : NULL;
     sw_log(SW_LOG_INFO, "spanwatch starts", "version", SW_VERSION, "tempo",
            agent->config->tempo_enabled ? tempo : "off", "otlp",
-           agent->config->tempo_enabled ? "off" : agent->config->otlp_http_address, "otlp_grpc",
-           agent->config->tempo_enabled ? "off" : agent->config->otlp_grpc_address, "webhook",
+           agent->config->otlp_http_address[0] ? agent->config->otlp_http_address : "off", "otlp_grpc",
+           agent->config->otlp_grpc_address[0] ? agent->config->otlp_grpc_address : "off", "webhook",
            webhook != NULL ? webhook : "none, alerts are written to standard output", "receivers",
            sw_log_int((int64_t)agent->config->n_receivers), "scripts", agent->paths.scripts_dir, "storage",
            agent->paths.storage, "listen", agent->config->listen_address, NULL);
@@ -112,7 +112,7 @@ static void say_hello(const sw_agent *agent) {
 
 int sw_agent_run(const sw_config *config, const sw_agent_paths *paths) {
     sw_agent agent;
-    int result = sw_agent_open(&agent, config, paths);
+    int result = sw_agent_open(&agent, config, paths, true);
     if (result != 0) {
         return result;
     }
@@ -122,7 +122,7 @@ int sw_agent_run(const sw_config *config, const sw_agent_paths *paths) {
     agent.watchdog.data = &agent;
     result = sw_api_start(&agent);
     if (result == 0) {
-        result = sw_agent_receive(&agent);
+        result = sw_feeds_receive(&agent);
     }
     if (result == 0) {
         int64_t watchdog_ms = sw_systemd_watchdog_ms();

@@ -24,22 +24,13 @@ int64_t sw_tick_next(int64_t planned_ns, int64_t now_ns, int64_t interval_ns, un
     return next;
 }
 
-/* At the end of the tick, so that it goes with the last evaluation and what was found does not wait for a
- * commit of its own. */
-static void remember_source(sw_agent *agent) {
-    int64_t origin_s = 0, watermark_s = 0;
-    agent->source->ops->save(agent->source, &origin_s, &watermark_s);
-    if (origin_s > 0 && watermark_s != agent->stored_watermark_s) {
-        agent->stored_watermark_s = watermark_s;
-        sw_batch_put_source(sw_commit_batch(agent), agent->source->ops->name, origin_s, watermark_s);
-    }
-}
-
 static void tick_over(sw_agent *agent) {
     double took_ms = (double)(sw_mono_ns(agent->clock) - agent->tick_started_mono_ns) / SW_NS_PER_MS;
     sw_metric_observe(agent->m.tick_duration, took_ms);
-    if (agent->source != NULL) {
-        remember_source(agent);
+    /* Now, so that it goes with the last evaluation and what was found does not wait for a commit of its own.
+     */
+    for (int i = 0; i < SW_SOURCES; i++) {
+        sw_feed_remember(&agent->feeds[i]);
     }
     if (agent->found == NULL) {
         sw_own_alerts(agent);
@@ -52,67 +43,61 @@ static void tick_over(sw_agent *agent) {
     }
 }
 
+static bool is_polling(const sw_agent *agent) {
+    for (int i = 0; i < SW_SOURCES; i++) {
+        if (agent->feeds[i].polling) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void sw_tick_evaluated(sw_agent *agent) {
     agent->evaluating--;
-    if (agent->evaluating == 0 && !agent->polling) {
+    if (agent->evaluating == 0 && !is_polling(agent)) {
         tick_over(agent);
     }
 }
 
-static void expire(sw_agent *agent, const sw_poll_result *poll) {
+static void expire(sw_agent *agent) {
     int64_t now = sw_wall_ns(agent->clock);
     sw_alerts_expire(agent->alerts, now);
     if (agent->ticks % 120 == 1) {
         sw_batch_expire_judged(sw_commit_batch(agent), now - SW_AGENT_REMEMBER_NS);
         sw_batch_expire_reported(sw_commit_batch(agent), now - SW_AGENT_REMEMBER_NS);
     }
-    if (poll->horizon_s > 0) {
-        agent->source->ops->forget(agent->source, sw_judge_oldest_needed_s(agent, poll->horizon_s));
-    }
-}
-
-/* An answer to no question: away, or every one refused. */
-bool sw_agent_poll_failed(const sw_agent *agent) {
-    const sw_poll_result *poll = &agent->last_poll;
-    return !poll->reachable || (!poll->counts_ok && !poll->traces_ok);
 }
 
 static void polled(const sw_poll_result *result, void *arg) {
-    sw_agent *agent = arg;
+    sw_feed *feed = arg;
+    sw_agent *agent = feed->agent;
     bool whole = result->counts_ok && result->traces_ok;
-    agent->polling = false;
-    agent->polled_once = agent->polled_once || result->reachable;
-    agent->last_poll = *result;
-    free(agent->last_poll_reason);
-    agent->last_poll_reason =
-        whole ? NULL : xstrdup(!result->traces_ok ? result->traces_reason : result->counts_reason);
-    agent->last_byte_mono_ns = result->last_byte_mono_ns;
-    bool failed = sw_agent_poll_failed(agent);
-    agent->polls_failed = failed ? agent->polls_failed + 1 : 0;
-    agent->polls_incomplete = whole || failed ? 0 : agent->polls_incomplete + 1;
-    sw_metric_add(agent->m.checks, 1, whole ? "success" : failed ? "error" : "incomplete");
+    sw_feed_polled(feed, result);
+    agent->evaluating++; /* holds the tick open while evaluations start */
     if (result->horizon_s > 0 && (result->reachable || whole)) {
-        agent->evaluating++; /* holds the tick open while evaluations start */
-        sw_judge_all(agent, result);
-        expire(agent, result);
-        sw_tick_evaluated(agent);
-    } else {
-        tick_over(agent);
+        sw_judge_all(feed, result);
+        feed->source->ops->forget(feed->source, sw_judge_oldest_needed_s(feed, result->horizon_s));
     }
+    sw_tick_evaluated(agent);
 }
 
+/* A source that is still being polled takes no part: its poll goes on. */
 static void tick(sw_agent *agent) {
     agent->ticks++;
     agent->fetched = 0;
     agent->tick_started_mono_ns = sw_mono_ns(agent->clock);
     sw_metric_add(agent->m.ticks, 1);
-    if (agent->source == NULL) {
-        tick_over(agent);
-        return;
+    expire(agent);
+    agent->evaluating++; /* holds the tick open while polls start */
+    for (int i = 0; i < SW_SOURCES; i++) {
+        sw_feed *feed = &agent->feeds[i];
+        if (feed->source != NULL && !feed->polling) {
+            feed->polling = true;
+            sw_wants wants = sw_detectors_wants(agent->detectors, i);
+            feed->source->ops->poll(feed->source, &wants, polled, feed);
+        }
     }
-    agent->polling = true;
-    sw_wants wants = sw_detectors_wants(agent->detectors);
-    agent->source->ops->poll(agent->source, &wants, polled, agent);
+    sw_tick_evaluated(agent);
 }
 
 static void due(uv_timer_t *timer) {
@@ -128,11 +113,8 @@ static void due(uv_timer_t *timer) {
     unsigned missed = 0;
     agent->next_tick_mono_ns = sw_tick_next(agent->next_tick_mono_ns, now,
                                             agent->config->tempo_alert_interval_secs * SW_NS_PER_S, &missed);
-    if (agent->polling) {
-        missed++;
-    } else {
-        tick(agent);
-    }
+    missed += is_polling(agent);
+    tick(agent);
     if (missed > 0) {
         sw_metric_add(agent->m.ticks_missed, missed);
     }
@@ -154,9 +136,12 @@ void sw_tick_start(sw_agent *agent) {
 void sw_tick_stop(sw_agent *agent) {
     uv_timer_stop(&agent->tick_timer);
     sw_judge_stop(agent);
-    if (agent->polling) {
-        agent->source->ops->cancel(agent->source);
-        agent->polling = false;
+    for (int i = 0; i < SW_SOURCES; i++) {
+        sw_feed *feed = &agent->feeds[i];
+        if (feed->polling) {
+            feed->source->ops->cancel(feed->source);
+            feed->polling = false;
+        }
     }
     if (agent->heartbeat != NULL) {
         sw_http_cancel(agent->heartbeat);

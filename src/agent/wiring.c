@@ -5,13 +5,9 @@
 #include <stdlib.h>
 
 #include "alerts/told.h"
-#include "sources/otlp/otlp_source.h"
-#include "sources/tempo/tempo.h"
 #include "telemetry/log.h"
 
 #define EXIT_CONFIG 78
-#define STEP_MAX_S 30
-#define SPANS_PER_REQUEST 200000
 
 static const double tick_bounds_ms[] = {1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
 static const double commit_bounds_ms[] = {0.5, 1, 2, 5, 10, 25, 50, 100, 250, 1000};
@@ -19,8 +15,9 @@ static const double commit_bounds_ms[] = {0.5, 1, 2, 5, 10, 25, 50, 100, 250, 10
 static void make_metrics(sw_agent *agent) {
     sw_metrics *metrics = agent->metrics = sw_metrics_new();
     sw_agent_metrics *m = &agent->m;
-    static const char *const by_type[] = {"type", NULL}, *const by_status[] = {"status", NULL};
-    static const char *const by_detector[] = {"detector", NULL}, *const by_result[] = {"result", NULL};
+    static const char *const by_type[] = {"type", NULL}, *const by_status[] = {"status", "source", NULL};
+    static const char *const by_detector[] = {"detector", "source", NULL}, *const by_result[] = {"result",
+                                                                                                 NULL};
     static const char *const by_state[] = {"state", NULL}, *const by_version[] = {"version", NULL};
     m->anomalies = sw_metrics_counter(
         metrics, "trace_anomalies_total",
@@ -28,7 +25,7 @@ static void make_metrics(sw_agent *agent) {
         by_type);
     m->checks =
         sw_metrics_counter(metrics, "trace_alert_checks_total",
-                           "Ticks by how the source answered: success, incomplete, error.", by_status);
+                           "Ticks by how each source answered: success, incomplete, error.", by_status);
     m->ticks = sw_metrics_counter(metrics, "spanwatch_ticks_total", "Ticks that began.", NULL);
     m->ticks_late = sw_metrics_counter(metrics, "spanwatch_ticks_late_total",
                                        "Ticks that began over 100 ms after their time.", NULL);
@@ -72,133 +69,6 @@ static void make_metrics(sw_agent *agent) {
     static const char *const types[] = {"high_latency", "error_status", "high_error_rate"};
     for (size_t i = 0; i < SW_ARRAY_LEN(types); i++) {
         sw_metric_add(m->anomalies, 0, types[i]);
-    }
-}
-
-/* The lists of headers of the profiles belong to the configuration, which outlives the agent. */
-static sw_http_profile tempo_profile(const sw_config *config) {
-    return (sw_http_profile){
-        .basic_auth_file = config->tempo_basic_auth_file[0] ? config->tempo_basic_auth_file : NULL,
-        .bearer_token_file = config->tempo_bearer_token_file[0] ? config->tempo_bearer_token_file : NULL,
-        .ca_file = config->tempo_ca_file[0] ? config->tempo_ca_file : NULL,
-        .client_cert_file = config->tempo_client_cert_file[0] ? config->tempo_client_cert_file : NULL,
-        .client_key_file = config->tempo_client_key_file[0] ? config->tempo_client_key_file : NULL,
-        .headers = (const char *const *)config->tempo_headers.items,
-        .insecure_tls = config->tempo_alert_insecure_tls,
-    };
-}
-
-static int64_t step_s(const sw_config *config) {
-    int64_t interval = config->tempo_alert_interval_secs;
-    return interval < STEP_MAX_S ? interval : STEP_MAX_S;
-}
-
-static void open_otlp(sw_agent *agent) {
-    const sw_config *config = agent->config;
-    int64_t step = step_s(config);
-    sw_otlp_source_options options = {
-        .step_s = step,
-        .lookback_s = (config->tempo_lookback_window_secs + step - 1) / step * step,
-        .settle_s = config->otlp_settle_secs,
-        .max_bytes = (size_t)config->otlp_memory_mb << 20,
-        .max_series = (size_t)config->otlp_max_series,
-        .max_spans = SPANS_PER_REQUEST,
-    };
-    agent->source = sw_otlp_source_new(&agent->loop, agent->clock, agent->metrics, &options);
-}
-
-static int cannot_receive(const char *address, const char *setting, const char *option, char *error) {
-    fprintf(
-        stderr,
-        "spanwatch: cannot receive spans on %s: %s\nChoose another address with %s or %s; an empty one is "
-        "nowhere.\n",
-        address, error, setting, option);
-    free(error);
-    return EXIT_CONFIG;
-}
-
-/* Whoever reaches the address could make up traffic, and alerts. */
-static void warn_if_open(const sw_agent *agent) {
-    const sw_config *config = agent->config;
-    bool local = (agent->otlp_receiver == NULL || sw_otlp_receiver_is_local(agent->otlp_receiver)) &&
-                 (agent->otlp_grpc == NULL || sw_otlp_grpc_is_local(agent->otlp_grpc));
-    if (!local && config->otlp_bearer_token_file[0] == '\0' && config->otlp_tls_client_ca_file[0] == '\0') {
-        sw_log(SW_LOG_WARN,
-               "anybody who reaches this machine can send spans: set SPANWATCH_OTLP_BEARER_TOKEN_FILE, or "
-               "receive on a loopback address",
-               "http", config->otlp_http_address, "grpc", config->otlp_grpc_address, NULL);
-    }
-}
-
-int sw_agent_receive(sw_agent *agent) {
-    const sw_config *config = agent->config;
-    if (config->tempo_enabled || agent->source == NULL) {
-        return 0;
-    }
-    const sw_tls_files tls = {.cert_file = config->otlp_tls_cert_file,
-                              .key_file = config->otlp_tls_key_file,
-                              .ca_file = config->otlp_tls_client_ca_file};
-    sw_otlp_receiver_options options = {.address = config->otlp_http_address,
-                                        .max_body = (size_t)config->otlp_max_body_bytes,
-                                        .tls = tls.cert_file[0] != '\0' ? &tls : NULL,
-                                        .bearer_token_file = config->otlp_bearer_token_file};
-    char *error = NULL;
-    if (options.address[0] != '\0') {
-        agent->otlp_receiver =
-            sw_otlp_receiver_new(&agent->loop, &options, agent->source, agent->metrics, &error);
-        if (agent->otlp_receiver == NULL) {
-            return cannot_receive(options.address, "SPANWATCH_OTLP_HTTP_ADDRESS", "--otlp-http-address",
-                                  error);
-        }
-    }
-    options.address = config->otlp_grpc_address;
-    if (options.address[0] != '\0') {
-        agent->otlp_grpc = sw_otlp_grpc_new(&agent->loop, &options, agent->source, agent->metrics, &error);
-        if (agent->otlp_grpc == NULL) {
-            return cannot_receive(options.address, "SPANWATCH_OTLP_GRPC_ADDRESS", "--otlp-grpc-address",
-                                  error);
-        }
-    }
-    warn_if_open(agent);
-    return 0;
-}
-
-static void open_source(sw_agent *agent) {
-    const sw_config *config = agent->config;
-    if (!config->tempo_enabled &&
-        (config->otlp_http_address[0] != '\0' || config->otlp_grpc_address[0] != '\0')) {
-        open_otlp(agent);
-        return;
-    }
-    if (!config->tempo_enabled) {
-        sw_log(SW_LOG_WARN, "no source is enabled: nothing is watched", "setting",
-               "TEMPO_ENABLED=false and no SPANWATCH_OTLP_HTTP_ADDRESS or SPANWATCH_OTLP_GRPC_ADDRESS", NULL);
-        return;
-    }
-    int64_t interval = config->tempo_alert_interval_secs, step = step_s(config);
-    sw_tempo_options options = {
-        .url = config->tempo_url,
-        .profile = tempo_profile(config),
-        .tenant = config->tempo_tenant[0] ? config->tempo_tenant : NULL,
-        .step_s = step,
-        .lookback_s = (config->tempo_lookback_window_secs + step - 1) / step * step,
-        .settle_s = config->tempo_settle_secs,
-        .max_catch_up_s = config->tempo_max_catch_up_secs,
-        .interval_s = interval,
-        .query_timeout_ms = config->tempo_query_timeout_ms,
-        .query_timeout_max_ms = config->tempo_query_timeout_max_ms,
-        .search_limit = (unsigned)config->tempo_search_limit,
-        .max_extra_queries = (unsigned)config->tempo_max_extra_queries,
-        .max_body = (size_t)config->tempo_max_body_bytes,
-    };
-    agent->source = sw_tempo_new(&agent->loop, agent->clock, agent->http, agent->metrics, &options);
-}
-
-static void restore_source(const char *source, int64_t origin_s, int64_t watermark_s, void *arg) {
-    sw_agent *agent = arg;
-    if (agent->source != NULL && sw_streq(source, agent->source->ops->name)) {
-        /* Windows reach back by the lookback: their older buckets are needed again. */
-        agent->source->ops->restore(agent->source, origin_s, watermark_s - sw_judge_lookback_s(agent));
     }
 }
 
@@ -260,7 +130,7 @@ static void open_detectors(sw_agent *agent) {
     agent->detectors = sw_detectors_new(&agent->loop, agent->clock, agent->metrics, &options);
 }
 
-int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths *paths) {
+int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths *paths, bool receives) {
     *agent = (sw_agent){.config = config, .paths = *paths, .clock = sw_clock_system()};
     agent->started_at_ns = sw_wall_ns(agent->clock);
     sw_buf_init(&agent->told, SW_TOLD_MAX);
@@ -274,7 +144,7 @@ int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths
     }
     agent->http = sw_http_client_new(&agent->loop);
     agent->api_secrets = sw_secrets_new();
-    open_source(agent);
+    sw_feeds_open(agent, receives);
     open_alerts(agent);
     agent->evaluations = sw_evaluations_new(SW_EVALUATIONS_BYTES);
     sw_silencing_open(agent);
@@ -289,7 +159,7 @@ int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths
     sw_alerting_restore(agent);
     sw_silencing_restore(agent);
     sw_judge_restore(agent);
-    sw_store_each_source(agent->store, restore_source, agent);
+    sw_feeds_restore(agent);
     return 0;
 }
 
@@ -309,9 +179,7 @@ void sw_agent_close(sw_agent *agent) {
     sw_routing_free(agent->routing);
     sw_alerts_free(agent->alerts);
     sw_silencing_close(agent);
-    if (agent->source != NULL) {
-        agent->source->ops->free(agent->source);
-    }
+    sw_feeds_free(agent);
     sw_http_client_free(agent->http);
     sw_secrets_free(agent->api_secrets);
     uv_run(&agent->loop, UV_RUN_DEFAULT); /* what was closed calls back */
@@ -320,7 +188,6 @@ void sw_agent_close(sw_agent *agent) {
     sw_store_close(agent->store);
     uv_run(&agent->loop, UV_RUN_DEFAULT);
     sw_metrics_free(agent->metrics);
-    free(agent->last_poll_reason);
     free(agent->storage_error);
     free(agent->storage_damage);
     sw_buf_release(&agent->told);

@@ -14,7 +14,7 @@ typedef struct sw_alert_item {
     uint64_t fingerprint;
     sw_packed_alert *packed;
     int64_t due_ns;         /* while it is absent: nothing can happen to it earlier */
-    uint32_t detector : 31; /* number of the detector that reported it last */
+    uint32_t reporter : 31; /* number of the detector and source that reported it last */
     uint32_t withheld : 1;  /* has something to say that must not be told yet */
     uint32_t seen;          /* number of the evaluation that had it last */
 } sw_alert_item;

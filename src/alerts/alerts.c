@@ -61,29 +61,36 @@ void sw_alerts_free(sw_alerts *alerts) {
     sw_alert_table_release(&alerts->table);
     sw_reported_free(alerts->reported);
     sw_flaps_free(alerts->flaps);
-    for (size_t i = 0; i < alerts->n_detectors; i++) {
-        free(alerts->detectors[i]);
+    for (size_t i = 0; i < alerts->n_reporters; i++) {
+        free(alerts->reporters[i]);
     }
     for (char **name = alerts->group_by; name != NULL && *name != NULL; name++) {
         free(*name);
     }
-    free(alerts->detectors);
+    free(alerts->reporters);
     free(alerts->evaluated);
     free(alerts->group_by);
     free(alerts);
 }
 
-static uint32_t detector_number(sw_alerts *alerts, const char *detector) {
-    for (size_t i = 0; i < alerts->n_detectors; i++) {
-        if (strcmp(alerts->detectors[i], detector) == 0) {
+static uint32_t number_of_reporter(sw_alerts *alerts, const char *reporter) {
+    for (size_t i = 0; i < alerts->n_reporters; i++) {
+        if (strcmp(alerts->reporters[i], reporter) == 0) {
             return (uint32_t)i;
         }
     }
-    alerts->detectors = xrealloc_array(alerts->detectors, alerts->n_detectors + 1, sizeof *alerts->detectors);
-    alerts->evaluated = xrealloc_array(alerts->evaluated, alerts->n_detectors + 1, sizeof *alerts->evaluated);
-    alerts->detectors[alerts->n_detectors] = xstrdup(detector);
-    alerts->evaluated[alerts->n_detectors] = 0;
-    return (uint32_t)alerts->n_detectors++;
+    alerts->reporters = xrealloc_array(alerts->reporters, alerts->n_reporters + 1, sizeof *alerts->reporters);
+    alerts->evaluated = xrealloc_array(alerts->evaluated, alerts->n_reporters + 1, sizeof *alerts->evaluated);
+    alerts->reporters[alerts->n_reporters] = xstrdup(reporter);
+    alerts->evaluated[alerts->n_reporters] = 0;
+    return (uint32_t)alerts->n_reporters++;
+}
+
+static uint32_t reporter_number(sw_alerts *alerts, const char *detector, const char *source) {
+    char *reporter = xasprintf("%s %s", detector, source);
+    uint32_t number = number_of_reporter(alerts, reporter);
+    free(reporter);
+    return number;
 }
 
 void sw_alerts_restore(sw_alerts *alerts, const sw_alert *alert) {
@@ -98,7 +105,7 @@ void sw_alerts_restore(sw_alerts *alerts, const sw_alert *alert) {
         return;
     }
     size_t index = sw_alert_table_put(&alerts->table, number, alert);
-    alerts->table.items[index].detector = detector_number(alerts, alert->detector);
+    alerts->table.items[index].reporter = reporter_number(alerts, alert->detector, alert->source);
     alerts->table.items[index].due_ns = INT64_MIN;
     /* What had to be told when the agent ended was withheld. */
     alerts->table.items[index].withheld = alert->state == SW_ALERT_RESOLVED || !owes ||
@@ -117,12 +124,12 @@ static void drop_unsaid(uint64_t fingerprint, void *arg) {
 
 void sw_alerts_restore_history(sw_alerts *alerts, const char *fingerprint, const char *reporter,
                                const sw_flap_history *history) {
-    sw_flaps_put(alerts->flaps, strtoull(fingerprint, NULL, 16), detector_number(alerts, reporter), history,
-                 drop_unsaid, NULL);
+    sw_flaps_put(alerts->flaps, strtoull(fingerprint, NULL, 16), number_of_reporter(alerts, reporter),
+                 history, drop_unsaid, NULL);
 }
 
 void sw_alerts_restore_evaluated(sw_alerts *alerts, const char *reporter, uint32_t number) {
-    uint32_t at = detector_number(alerts, reporter); /* the list may move */
+    uint32_t at = number_of_reporter(alerts, reporter); /* the list may move */
     alerts->evaluated[at] = number;
 }
 
@@ -328,7 +335,7 @@ static void keep(sw_alerts_round *round, uint64_t fingerprint, const sw_alert *a
     size_t index = sw_alert_table_put(&round->alerts->table, fingerprint, alert);
     sw_alert_item *item = &round->alerts->table.items[index];
     item->due_ns = due_ns;
-    item->detector = round->detector_number;
+    item->reporter = round->reporter;
     item->seen = round->evaluation;
     item->withheld = round->withheld;
 }
@@ -363,7 +370,7 @@ static void evaluate(sw_alerts_round *round, const sw_group *group) {
     } else {
         alert = sw_alert_table_view(table, index);
         pull_back(alert, round->now_ns);
-        if (table->items[index].detector != round->detector_number) { /* who counts otherwise */
+        if (table->items[index].reporter != round->reporter) { /* who counts otherwise */
             alert->flap_evaluation = round->number - 1;
         }
     }
@@ -463,7 +470,7 @@ static bool advance_next_absent(sw_alerts_round *round) {
     }
     for (size_t *i = &round->next_absent; *i < table->n; (*i)++) {
         const sw_alert_item *item = &table->items[*i];
-        if (item->detector != round->detector_number || item->seen == round->evaluation ||
+        if (item->reporter != round->reporter || item->seen == round->evaluation ||
             item->due_ns > round->now_ns) {
             continue;
         }
@@ -523,8 +530,9 @@ void sw_alerts_tell_withheld(sw_alerts *alerts, int64_t now_ns, const sw_alerts_
 
 /* ---- an evaluation ---- */
 
-sw_alerts_round *sw_alerts_round_new(sw_alerts *alerts, const char *detector, const sw_finding *findings,
-                                     size_t n, bool known, int64_t now_ns, const sw_alerts_sink *sink,
+sw_alerts_round *sw_alerts_round_new(sw_alerts *alerts, const char *detector, const char *source,
+                                     const sw_finding *findings, size_t n, bool known, int64_t now_ns,
+                                     const sw_alerts_sink *sink,
                                      void (*counted)(const char *type, uint64_t traces, void *arg),
                                      void *counted_arg) {
     sw_alerts_round *round = xcalloc(1, sizeof *round);
@@ -534,7 +542,7 @@ sw_alerts_round *sw_alerts_round_new(sw_alerts *alerts, const char *detector, co
     *round = (sw_alerts_round){
         .alerts = alerts,
         .detector = detector,
-        .detector_number = detector_number(alerts, detector),
+        .reporter = reporter_number(alerts, detector, source),
         .evaluation = alerts->evaluation,
         .known = known,
         .now_ns = now_ns,
@@ -584,11 +592,11 @@ void sw_alerts_round_free(sw_alerts_round *round) {
     }
 }
 
-void sw_alerts_apply(sw_alerts *alerts, const char *detector, const sw_finding *findings, size_t n,
-                     bool known, int64_t now_ns, const sw_alerts_sink *sink,
+void sw_alerts_apply(sw_alerts *alerts, const char *detector, const char *source, const sw_finding *findings,
+                     size_t n, bool known, int64_t now_ns, const sw_alerts_sink *sink,
                      void (*counted)(const char *type, uint64_t traces, void *arg), void *counted_arg) {
     sw_alerts_round *round =
-        sw_alerts_round_new(alerts, detector, findings, n, known, now_ns, sink, counted, counted_arg);
+        sw_alerts_round_new(alerts, detector, source, findings, n, known, now_ns, sink, counted, counted_arg);
     while (sw_alerts_round_step(round)) {
     }
     sw_alerts_round_free(round);

@@ -30,7 +30,8 @@
  * that it has ended. Meanwhile it stays known, also as resolved, and goes on as the same alert. An alert of
  * one trace does not flap.
  *
- * Who resolves: absence counts only in a known evaluation of the detector that reported the alert last.
+ * Who resolves: absence counts only in a known evaluation of the detector that reported the alert last, on
+ * the source that it reported it on. Both together are the alert's reporter, named "detector source".
  *
  * Time is the caller's wall clock, and differences below zero count as zero. A clock that steps back makes
  * things late by at most their own interval (stamps that are in the future are pulled back to now), never
@@ -156,12 +157,13 @@ void sw_alerts_restore_history(sw_alerts *alerts, const char *fingerprint, const
                                const sw_flap_history *history);
 void sw_alerts_restore_evaluated(sw_alerts *alerts, const char *reporter, uint32_t number);
 
-/* One evaluation of one detector: its findings in this tick (several windows concatenated, oldest first).
- * `known`: whether absence means gone (complete window, detector succeeded); if false nothing resolves.
+/* One evaluation of one detector on one source: its findings in this tick (several windows concatenated,
+ * oldest first). `known`: whether absence means gone (complete window, detector succeeded); if false nothing
+ * resolves.
  * `counted` (may be NULL) is told how many offending traces of a type were reported for the first time, once
  * for each alert. */
-void sw_alerts_apply(sw_alerts *alerts, const char *detector, const sw_finding *findings, size_t n,
-                     bool known, int64_t now_ns, const sw_alerts_sink *sink,
+void sw_alerts_apply(sw_alerts *alerts, const char *detector, const char *source, const sw_finding *findings,
+                     size_t n, bool known, int64_t now_ns, const sw_alerts_sink *sink,
                      void (*counted)(const char *type, uint64_t traces, void *arg), void *counted_arg);
 
 /* The same in pieces, so that 10 000 findings hold up nobody: a step looks at one finding or one alert, and
@@ -170,8 +172,9 @@ void sw_alerts_apply(sw_alerts *alerts, const char *detector, const sw_finding *
  * and tells nothing twice when the same findings come again. Findings, name and sink's arg must stay until
  * the end. */
 typedef struct sw_alerts_round sw_alerts_round;
-sw_alerts_round *sw_alerts_round_new(sw_alerts *alerts, const char *detector, const sw_finding *findings,
-                                     size_t n, bool known, int64_t now_ns, const sw_alerts_sink *sink,
+sw_alerts_round *sw_alerts_round_new(sw_alerts *alerts, const char *detector, const char *source,
+                                     const sw_finding *findings, size_t n, bool known, int64_t now_ns,
+                                     const sw_alerts_sink *sink,
                                      void (*counted)(const char *type, uint64_t traces, void *arg),
                                      void *counted_arg);
 bool sw_alerts_round_step(sw_alerts_round *round);

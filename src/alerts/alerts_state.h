@@ -12,9 +12,10 @@ struct sw_alerts {
     sw_alert_table table;
     sw_reported *reported;
     sw_flaps *flaps;
-    char **detectors;    /* their numbers are their places; as many as there are script files */
+    /* "detector source"; their numbers are their places. As many as script files, for each source. */
+    char **reporters;
     uint32_t *evaluated; /* of each: how many of its evaluations knew */
-    size_t n_detectors;
+    size_t n_reporters;
     uint32_t evaluation;
     int64_t last_now_ns;
     uint64_t refused;

@@ -8,7 +8,7 @@
 struct sw_alerts_round {
     sw_alerts *alerts;
     const char *detector;
-    uint32_t detector_number;
+    uint32_t reporter;
     uint32_t number; /* of the evaluation, counted for the detector: of the last one that knew */
     uint32_t evaluation;
     bool known;

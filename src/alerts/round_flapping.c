@@ -42,17 +42,17 @@ void sw_round_keep_history(const sw_alerts_round *round, size_t index, const sw_
     if (history.states == 0 || round->alerts->options.flap_high_percent <= 0) {
         return;
     }
-    sw_flaps_put(round->alerts->flaps, item->fingerprint, item->detector, &history, say_dropped,
+    sw_flaps_put(round->alerts->flaps, item->fingerprint, item->reporter, &history, say_dropped,
                  (void *)sink);
     if (sink->history != NULL) {
-        sink->history(alert->fingerprint, round->alerts->detectors[item->detector], &history, sink->arg);
+        sink->history(alert->fingerprint, round->alerts->reporters[item->reporter], &history, sink->arg);
     }
 }
 
 void sw_round_recall_history(const sw_alerts_round *round, uint64_t fingerprint, sw_alert *alert) {
     sw_flap_history history;
     bool was_there = false;
-    if (sw_flaps_take(round->alerts->flaps, fingerprint, round->detector_number, &history, &was_there)) {
+    if (sw_flaps_take(round->alerts->flaps, fingerprint, round->reporter, &history, &was_there)) {
         alert->flap_states = history.states;
         alert->flap_evaluation = history.evaluation;
     } else {
@@ -65,13 +65,12 @@ void sw_round_recall_history(const sw_alerts_round *round, uint64_t fingerprint,
 
 void sw_round_count_evaluation(sw_alerts_round *round) {
     sw_alerts *alerts = round->alerts;
-    round->number = alerts->evaluated[round->detector_number] += round->known ? 1 : 0;
+    round->number = alerts->evaluated[round->reporter] += round->known ? 1 : 0;
     bool matters = alerts->table.n > 0 || sw_flaps_count(alerts->flaps) > 0;
     if (round->known && matters && round->sink.evaluated != NULL) {
         round->sink.evaluated(round->detector, round->number, round->sink.arg);
     }
     if (round->known) {
-        sw_flaps_expire(alerts->flaps, round->detector_number, round->number, say_dropped,
-                        (void *)&round->sink);
+        sw_flaps_expire(alerts->flaps, round->reporter, round->number, say_dropped, (void *)&round->sink);
     }
 }

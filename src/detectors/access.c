@@ -8,10 +8,13 @@ void sw_detectors_on_change(sw_detectors *detectors, void (*changed)(void *arg),
     detectors->changed_arg = arg;
 }
 
-sw_wants sw_detectors_wants(const sw_detectors *detectors) {
+sw_wants sw_detectors_wants(const sw_detectors *detectors, int source) {
     sw_wants joined = {.min_duration_ms = -1};
     for (size_t i = 0; i < detectors->n_running; i++) {
         const sw_wants *wants = &detectors->running[i]->running->wants;
+        if (!sw_detector_watches(detectors->running[i], source)) {
+            continue;
+        }
         if (wants->min_duration_ms >= 0 &&
             (joined.min_duration_ms < 0 || wants->min_duration_ms < joined.min_duration_ms)) {
             joined.min_duration_ms = wants->min_duration_ms;
@@ -30,13 +33,17 @@ sw_detector *sw_detectors_at(const sw_detectors *detectors, size_t i) {
     return detectors->running[i];
 }
 
-bool sw_detectors_has(const sw_detectors *detectors, const char *name) {
+bool sw_detectors_has(const sw_detectors *detectors, const char *name, int source) {
     for (size_t i = 0; i < detectors->n_all; i++) {
         if (sw_streq(detectors->all[i]->name, name)) {
-            return true;
+            return sw_detector_watches(detectors->all[i], source);
         }
     }
     return false;
+}
+
+bool sw_detector_watches(const sw_detector *detector, int source) {
+    return detector->running == NULL || (detector->running->sources >> source & 1U) != 0;
 }
 
 const char *sw_detector_name(const sw_detector *detector) {

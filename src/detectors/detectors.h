@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "detectors/finding.h"
+#include "protocol/sources.h"
 #include "sources/source.h"
 #include "telemetry/metrics.h"
 
@@ -70,11 +71,14 @@ void sw_detectors_scan(sw_detectors *detectors, void (*done)(unsigned errors, vo
 /* When the set of running detectors or what they want changed. */
 void sw_detectors_on_change(sw_detectors *detectors, void (*changed)(void *arg), void *arg);
 
-sw_wants sw_detectors_wants(const sw_detectors *detectors); /* joined over all running ones */
+/* Joined over all running ones that are called for the source. Sources are numbers (protocol/sources.h). */
+sw_wants sw_detectors_wants(const sw_detectors *detectors, int source);
 size_t sw_detectors_count(const sw_detectors *detectors);
 sw_detector *sw_detectors_at(const sw_detectors *detectors, size_t i);
-/* Whether there is a file of this name, running or not. */
-bool sw_detectors_has(const sw_detectors *detectors, const char *name);
+/* Whether there is a file of this name, running or not, and it is called for this source. */
+bool sw_detectors_has(const sw_detectors *detectors, const char *name, int source);
+/* Whether it is called for the source's windows. True while it is not known: before it has loaded. */
+bool sw_detector_watches(const sw_detector *detector, int source);
 /* Stays valid until the detector is removed; the pointer identifies the detector over reloads. */
 const char *sw_detector_name(const sw_detector *detector); /* file name without .lua (with subfolder) */
 const char *sw_detector_hash(const sw_detector *detector); /* SHA-256 of the running source, hex */

@@ -34,6 +34,7 @@ typedef struct sw_version {
     double every_s; /* 0: the agent's interval */
     bool revisions;
     sw_wants wants;
+    unsigned sources; /* that it is called for, as a set (protocol/sources.h) */
     int64_t state_version;
     int64_t loaded_wall_ns;
     bool metric_refused; /* said once */

@@ -3,6 +3,8 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "protocol/sources.h"
+
 static const char *state_of(const sw_detector *detector) {
     if (detector->running == NULL) {
         return detector->candidate != NULL ? "loading" : "error";
@@ -35,6 +37,13 @@ static void add_running(json_t *out, const sw_detector *detector) {
     json_object_set_new(out, "wants",
                         json_pack("{s:f, s:b, s:b}", "min_duration_ms", running->wants.min_duration_ms,
                                   "errors", running->wants.errors, "series", running->wants.series));
+    json_t *sources = json_array();
+    for (int i = 0; i < SW_SOURCES; i++) {
+        if (sw_detector_watches(detector, i)) {
+            json_array_append_new(sources, json_string(sw_source_names[i]));
+        }
+    }
+    json_object_set_new(out, "sources", sources);
     json_object_set_new(out, "pid",
                         running->worker != NULL ? json_integer(sw_worker_pid(running->worker)) : json_null());
     json_t *modules = json_array();

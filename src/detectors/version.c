@@ -227,6 +227,28 @@ int sw_version_load(sw_version *version, sw_call_done done, char **error) {
     return 0;
 }
 
+/* The set of sources; false when it is not a list of their names. */
+static bool read_sources(const msgpack_object *names, unsigned *out) {
+    *out = SW_SOURCES_ALL;
+    if (names == NULL) {
+        return true;
+    }
+    if (names->type != MSGPACK_OBJECT_ARRAY) {
+        return false;
+    }
+    *out = 0;
+    for (uint32_t i = 0; i < names->via.array.size; i++) {
+        char *name = sw_object_text(&names->via.array.ptr[i], SHOWN_NAME_MAX);
+        int number = name != NULL ? sw_source_named(name) : -1;
+        free(name);
+        if (number < 0) {
+            return false;
+        }
+        *out |= 1U << number;
+    }
+    return true;
+}
+
 int sw_version_describe(sw_version *version, const msgpack_object *reply, const char **why) {
     double every_s = 0, min_ms = -1, state_version = 0;
     const msgpack_object *wants = sw_map_get(reply, "wants");
@@ -237,6 +259,11 @@ int sw_version_describe(sw_version *version, const msgpack_object *reply, const 
     }
     if (wants != NULL && wants->type != MSGPACK_OBJECT_MAP) {
         *why = "wants is not a table";
+        return -1;
+    }
+    unsigned sources = 0;
+    if (!read_sources(sw_map_get(reply, "sources"), &sources)) {
+        *why = "sources is not a list of sources";
         return -1;
     }
     sw_map_num(wants, "min_duration_ms", &min_ms);
@@ -255,6 +282,7 @@ int sw_version_describe(sw_version *version, const msgpack_object *reply, const 
         .errors = sw_map_bool(wants, "errors", false),
         .series = sw_map_bool(wants, "series", true),
     };
+    version->sources = sources;
     version->state_version = (int64_t)state_version;
     version->loaded = true;
     version->loaded_wall_ns = sw_wall_ns(version->detector->owner->clock);

@@ -15,12 +15,15 @@ static const struct {
     [SW_OP_DELETE_ALERT] = {"DELETE FROM alert WHERE fingerprint = ?", "s"},
     [SW_OP_PUT_REPORTED] = {"INSERT INTO reported (type, trace_id, at_ns) VALUES (?, ?, ?)", "ssi"},
     [SW_OP_EXPIRE_REPORTED] = {"DELETE FROM reported WHERE at_ns < ?", "i"},
-    [SW_OP_PUT_JUDGED] = {"INSERT INTO judged (detector, trace_id, digest, at_ns) VALUES (?, ?, ?, ?)",
-                          "ssii"},
+    [SW_OP_PUT_JUDGED] = {"INSERT INTO judged (detector, source, trace_id, digest, at_ns)"
+                          " VALUES (?, ?, ?, ?, ?)",
+                          "sssii"},
     [SW_OP_EXPIRE_JUDGED] = {"DELETE FROM judged WHERE at_ns < ?", "i"},
-    [SW_OP_PUT_DETECTOR] = {"INSERT OR REPLACE INTO detector (name, state_version, state, judged_until_s)"
-                            " VALUES (?, ?, ?, ?)",
-                            "sibi"},
+    [SW_OP_PUT_DETECTOR] = {"INSERT OR REPLACE INTO detector (name, state_version, state) VALUES (?, ?, ?)",
+                            "sib"},
+    [SW_OP_PUT_PROGRESS] = {"INSERT OR REPLACE INTO progress (detector, source, judged_until_s)"
+                            " VALUES (?, ?, ?)",
+                            "ssi"},
     [SW_OP_PUT_SOURCE] = {"INSERT OR REPLACE INTO source (name, origin_s, watermark_s) VALUES (?, ?, ?)",
                           "sii"},
     [SW_OP_PUT_COUNTER] = {"INSERT OR REPLACE INTO counter (name, label, value) VALUES (?, ?, ?)", "ssd"},
@@ -140,9 +143,9 @@ void sw_batch_expire_reported(sw_store_batch *batch, int64_t before_ns) {
     add(batch, SW_OP_EXPIRE_REPORTED, before_ns);
 }
 
-void sw_batch_put_judged(sw_store_batch *batch, const char *detector, const char *trace_id, uint64_t digest,
-                         int64_t at_ns) {
-    add(batch, SW_OP_PUT_JUDGED, detector, trace_id, (int64_t)digest, at_ns);
+void sw_batch_put_judged(sw_store_batch *batch, const char *detector, const char *source,
+                         const char *trace_id, uint64_t digest, int64_t at_ns) {
+    add(batch, SW_OP_PUT_JUDGED, detector, source, trace_id, (int64_t)digest, at_ns);
 }
 
 void sw_batch_expire_judged(sw_store_batch *batch, int64_t before_ns) {
@@ -150,8 +153,13 @@ void sw_batch_expire_judged(sw_store_batch *batch, int64_t before_ns) {
 }
 
 void sw_batch_put_detector(sw_store_batch *batch, const char *detector, int64_t state_version,
-                           const void *state, size_t len, int64_t judged_until_s) {
-    add(batch, SW_OP_PUT_DETECTOR, detector, state_version, state, len, judged_until_s);
+                           const void *state, size_t len) {
+    add(batch, SW_OP_PUT_DETECTOR, detector, state_version, state, len);
+}
+
+void sw_batch_put_progress(sw_store_batch *batch, const char *detector, const char *source,
+                           int64_t judged_until_s) {
+    add(batch, SW_OP_PUT_PROGRESS, detector, source, judged_until_s);
 }
 
 void sw_batch_put_source(sw_store_batch *batch, const char *source, int64_t origin_s, int64_t watermark_s) {

@@ -56,25 +56,38 @@ int sw_store_each_reported(sw_store *store,
 }
 
 int sw_store_each_judged(sw_store *store,
-                         void (*each)(const char *detector, const char *trace_id, uint64_t digest,
-                                      int64_t at_ns, void *arg),
+                         void (*each)(const char *detector, const char *source, const char *trace_id,
+                                      uint64_t digest, int64_t at_ns, void *arg),
                          void *arg) {
-    sqlite3_stmt *s = query(store, "SELECT detector, trace_id, digest, at_ns FROM judged ORDER BY id");
+    sqlite3_stmt *s =
+        query(store, "SELECT detector, source, trace_id, digest, at_ns FROM judged ORDER BY id");
     while (next(s)) {
-        each(text(s, 0), text(s, 1), (uint64_t)sqlite3_column_int64(s, 2), sqlite3_column_int64(s, 3), arg);
+        each(text(s, 0), text(s, 1), text(s, 2), (uint64_t)sqlite3_column_int64(s, 3),
+             sqlite3_column_int64(s, 4), arg);
     }
     return end(store, s);
 }
 
 int sw_store_each_detector(sw_store *store,
                            void (*each)(const char *detector, int64_t state_version, const void *state,
-                                        size_t len, int64_t judged_until_s, void *arg),
+                                        size_t len, void *arg),
                            void *arg) {
-    sqlite3_stmt *s = query(store, "SELECT name, state_version, state, judged_until_s FROM detector");
+    sqlite3_stmt *s = query(store, "SELECT name, state_version, state FROM detector");
     while (next(s)) {
         const void *state = sqlite3_column_blob(s, 2);
         each(text(s, 0), sqlite3_column_int64(s, 1), state != NULL ? state : "",
-             (size_t)sqlite3_column_bytes(s, 2), sqlite3_column_int64(s, 3), arg);
+             (size_t)sqlite3_column_bytes(s, 2), arg);
+    }
+    return end(store, s);
+}
+
+int sw_store_each_progress(sw_store *store,
+                           void (*each)(const char *detector, const char *source, int64_t judged_until_s,
+                                        void *arg),
+                           void *arg) {
+    sqlite3_stmt *s = query(store, "SELECT detector, source, judged_until_s FROM progress");
+    while (next(s)) {
+        each(text(s, 0), text(s, 1), sqlite3_column_int64(s, 2), arg);
     }
     return end(store, s);
 }

@@ -44,6 +44,17 @@ static const char *const migrations[] = {
      "ALTER TABLE outbox ADD COLUMN group_interval_ms INTEGER NOT NULL DEFAULT 0;"
      "CREATE TABLE notified (id INTEGER PRIMARY KEY, receiver TEXT NOT NULL, group_key TEXT NOT NULL,"
      " at_ns INTEGER NOT NULL, group_interval_ms INTEGER NOT NULL);"),
+    /* Progress belongs to a detector and a source. What was stored before belongs to the one source that
+     * there was, the one with the newest watermark. */
+    ("ALTER TABLE judged ADD COLUMN source TEXT NOT NULL DEFAULT 'tempo';"
+     "UPDATE judged SET source = (SELECT name FROM source ORDER BY watermark_s DESC LIMIT 1)"
+     " WHERE EXISTS (SELECT 1 FROM source);"
+     "CREATE TABLE progress (detector TEXT NOT NULL, source TEXT NOT NULL, judged_until_s INTEGER NOT NULL,"
+     " PRIMARY KEY (detector, source)) WITHOUT ROWID;"
+     "INSERT INTO progress SELECT detector.name,"
+     " coalesce((SELECT name FROM source ORDER BY watermark_s DESC LIMIT 1), 'tempo'), judged_until_s"
+     " FROM detector;"
+     "ALTER TABLE detector DROP COLUMN judged_until_s;"),
 };
 
 /* A damaged database of this size or less is noticed at once; in a larger one when the damage is read. */

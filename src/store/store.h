@@ -67,13 +67,18 @@ int sw_store_each_reported(sw_store *store,
                            void (*each)(const char *type, const char *trace_id, int64_t at_ns, void *arg),
                            void *arg);
 int sw_store_each_judged(sw_store *store,
-                         void (*each)(const char *detector, const char *trace_id, uint64_t digest,
-                                      int64_t at_ns, void *arg),
+                         void (*each)(const char *detector, const char *source, const char *trace_id,
+                                      uint64_t digest, int64_t at_ns, void *arg),
                          void *arg);
 /* State is MessagePack bytes. */
 int sw_store_each_detector(sw_store *store,
                            void (*each)(const char *detector, int64_t state_version, const void *state,
-                                        size_t len, int64_t judged_until_s, void *arg),
+                                        size_t len, void *arg),
+                           void *arg);
+/* How far each detector has judged what each source had. */
+int sw_store_each_progress(sw_store *store,
+                           void (*each)(const char *detector, const char *source, int64_t judged_until_s,
+                                        void *arg),
                            void *arg);
 int sw_store_each_source(sw_store *store,
                          void (*each)(const char *source, int64_t origin_s, int64_t watermark_s, void *arg),
@@ -121,11 +126,13 @@ void sw_batch_put_flaps(sw_store_batch *batch, const char *fingerprint, const ch
 void sw_batch_delete_flaps(sw_store_batch *batch, const char *fingerprint);
 void sw_batch_put_reported(sw_store_batch *batch, const char *type, const char *trace_id, int64_t at_ns);
 void sw_batch_expire_reported(sw_store_batch *batch, int64_t before_ns);
-void sw_batch_put_judged(sw_store_batch *batch, const char *detector, const char *trace_id, uint64_t digest,
-                         int64_t at_ns);
+void sw_batch_put_judged(sw_store_batch *batch, const char *detector, const char *source,
+                         const char *trace_id, uint64_t digest, int64_t at_ns);
 void sw_batch_expire_judged(sw_store_batch *batch, int64_t before_ns);
 void sw_batch_put_detector(sw_store_batch *batch, const char *detector, int64_t state_version,
-                           const void *state, size_t len, int64_t judged_until_s);
+                           const void *state, size_t len);
+void sw_batch_put_progress(sw_store_batch *batch, const char *detector, const char *source,
+                           int64_t judged_until_s);
 void sw_batch_put_source(sw_store_batch *batch, const char *source, int64_t origin_s, int64_t watermark_s);
 void sw_batch_put_counter(sw_store_batch *batch, const char *name, const char *label, double value);
 void sw_batch_put_outbox(sw_store_batch *batch, const sw_outbox_row *row); /* insert or update by id */

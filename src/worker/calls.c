@@ -42,6 +42,20 @@ static void pack_wants(msgpack_packer *pk, const sw_description *description) {
     sw_pack_key_bool(pk, "series", description->wants_series);
 }
 
+static void pack_sources(msgpack_packer *pk, unsigned sources) {
+    size_t n = 0;
+    for (unsigned i = 0; i < SW_SOURCES; i++) {
+        n += sources >> i & 1U;
+    }
+    sw_pack_str(pk, "sources");
+    msgpack_pack_array(pk, n);
+    for (unsigned i = 0; i < SW_SOURCES; i++) {
+        if ((sources >> i & 1U) != 0) {
+            sw_pack_str(pk, sw_source_names[i]);
+        }
+    }
+}
+
 int sw_call_load(lua_State *L) {
     sw_worker *worker = sw_worker_of(L);
     sw_push_payload(L);
@@ -61,12 +75,13 @@ int sw_call_load(lua_State *L) {
     worker->loaded = true;
 
     msgpack_packer *pk = &worker->reply.packer;
-    msgpack_pack_map(pk, 7);
+    msgpack_pack_map(pk, 8);
     sw_pack_key_bool(pk, "ok", true);
     sw_pack_key_str(pk, "name", description.name);
     sw_pack_key_num(pk, "every_s", description.every_s);
     sw_pack_key_bool(pk, "revisions", description.revisions);
     pack_wants(pk, &description);
+    pack_sources(pk, description.sources);
     sw_pack_key_int(pk, "state_version", description.state_version);
     sw_pack_key_bool(pk, "migrated", migrated);
     return 0;

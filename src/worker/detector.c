@@ -7,8 +7,9 @@
 
 #define MAX_EVERY_S 86400.0
 
-static const char *const known_keys[] = {"name",          "every_s", "config",    "wants", "check",
-                                         "state_version", "migrate", "revisions", NULL};
+static const char *const known_keys[] = {"name",   "every_s",       "config",  "wants",
+                                         "check",  "state_version", "migrate", "revisions",
+                                         "source", "sources",       NULL};
 
 static bool is_known(const char *name, const char *const *known) {
     for (; *known != NULL; known++) {
@@ -101,6 +102,51 @@ static void read_version(lua_State *L, int table, const char *path, sw_descripti
         out->state_version = (int64_t)lua_tointeger(L, -1);
     }
     lua_pop(L, 1);
+}
+
+/* The bit of the source whose name is at the top of the stack; pops it. */
+static unsigned read_source_name(lua_State *L, const char *path, const char *what) {
+    const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+    int number = name != NULL ? sw_source_named(name) : -1;
+    if (number < 0) {
+        char known[128] = "";
+        for (size_t i = 0; i < SW_SOURCES; i++) {
+            size_t len = strlen(known);
+            snprintf(known + len, sizeof known - len, "%s\"%s\"", i > 0 ? ", " : "", sw_source_names[i]);
+        }
+        if (name != NULL) {
+            sw_shape_error(L, "%s: %s: there is no source '%.64s'; known are %s", path, what, name, known);
+        }
+        sw_shape_error(L, "%s: %s must name a source (it is a %s); known are %s", path, what,
+                       luaL_typename(L, -1), known);
+    }
+    lua_pop(L, 1);
+    return 1U << number;
+}
+
+/* `sources`, a list, or `source`, one name. */
+static void read_sources(lua_State *L, int table, const char *path, sw_description *out) {
+    out->sources = SW_SOURCES_ALL;
+    int list_type = field(L, table, "sources");
+    int list = lua_gettop(L);
+    if (field(L, table, "source") != LUA_TNIL) {
+        if (list_type != LUA_TNIL) {
+            sw_shape_error(L, "%s: either source or sources, not both", path);
+        }
+        out->sources = read_source_name(L, path, "source");
+    } else if (list_type != LUA_TNIL) {
+        size_t n = 0;
+        lua_settop(L, list);
+        if (list_type != LUA_TTABLE || !sw_values_is_list(L, list, &n)) {
+            need_type(L, path, "sources", "a list of names such as { \"otlp\" }");
+        }
+        out->sources = 0;
+        for (size_t i = 1; i <= n; i++) {
+            lua_rawgeti(L, list, (lua_Integer)i);
+            out->sources |= read_source_name(L, path, "sources");
+        }
+    }
+    lua_settop(L, list - 1);
 }
 
 static void check_functions(lua_State *L, int table, const char *path) {
@@ -200,6 +246,7 @@ void sw_detector_describe(lua_State *L, int table, int config, const char *path,
     read_every(L, table, path, out);
     read_version(L, table, path, out);
     check_functions(L, table, path);
+    read_sources(L, table, path, out);
     out->revisions = read_bool(L, table, path, "revisions", false);
     push_config(L, table, config, path);
     read_wants(L, table, path, out);

@@ -12,6 +12,7 @@
 #include <lua.h>
 
 #include "protocol/frame.h"
+#include "protocol/sources.h"
 #include "protocol/wire.h"
 #include "worker/limits.h"
 
@@ -153,6 +154,7 @@ typedef struct sw_description {
     char name[128];
     double every_s;
     bool revisions;
+    unsigned sources; /* that it is called for, as a set */
     bool wants_errors, wants_series;
     double wants_min_duration_ms;
     int64_t state_version;

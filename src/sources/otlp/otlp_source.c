@@ -20,7 +20,9 @@ typedef struct otlp_source {
     otlp_series *series;
     otlp_assembly *assembly;
     sw_otlp_spans spans; /* of the request at hand */
-    int64_t origin_s, horizon_s;
+    int64_t opened_s;
+    int64_t origin_s; /* 0 before the first span, when nothing is judged before */
+    int64_t horizon_s;
     int64_t lost_before_s; /* what started before was received by a process that is gone; 0: nothing was */
     uint64_t overflowed_seen, dropped_seen, refused;
     size_t not_shown; /* traces that offend, in the last poll */
@@ -73,6 +75,12 @@ static bool has_ids(const sw_otlp_span *span) {
     return span->id != 0 && (span->trace_id.high | span->trace_id.low) != 0;
 }
 
+/* They came until now, had there been any: what started within the lookback is judged. */
+static void begin_judging(otlp_source *self, int64_t now) {
+    int64_t from_s = align(self, now - self->options.lookback_s);
+    self->origin_s = from_s > self->opened_s ? from_s : self->opened_s;
+}
+
 sw_otlp_taken sw_otlp_source_take(sw_source *source, sw_otlp_text request, uint64_t *rejected,
                                   char why[SW_OTLP_WHY]) {
     otlp_source *self = self_of(source);
@@ -96,6 +104,9 @@ sw_otlp_taken sw_otlp_source_take(sw_source *source, sw_otlp_text request, uint6
         return SW_OTLP_BUSY;
     }
     uint64_t results[N_RESULTS] = {0};
+    if (self->origin_s == 0) {
+        begin_judging(self, now);
+    }
     for (size_t i = 0; i < n; i++) {
         const sw_otlp_span *span = &self->spans.items[i];
         enum result result = !has_ids(span)                            ? INVALID
@@ -146,7 +157,7 @@ static void polled(uv_timer_t *timer) {
         .traces_ok = refused[0] == '\0' && hidden[0] == '\0',
         .counts_reason = refused,
         .traces_reason = refused[0] != '\0' ? refused : hidden,
-        .horizon_s = self->horizon_s,
+        .horizon_s = self->origin_s > 0 ? self->horizon_s : 0,
         .last_byte_mono_ns = sw_mono_ns(self->clock),
     };
     self->done(&result, self->done_arg);
@@ -324,7 +335,8 @@ sw_source *sw_otlp_source_new(uv_loop_t *loop, const sw_clock *clock, sw_metrics
     self->series = otlp_series_new(options->step_s, options->max_series);
     self->assembly = otlp_assembly_new(options->max_bytes);
     sw_otlp_spans_init(&self->spans, options->max_spans);
-    self->origin_s = align(self, now_s(self));
+    self->opened_s = align(self, now_s(self));
+    self->origin_s = options->from_first_span ? 0 : self->opened_s;
     self->timer = xcalloc(1, sizeof *self->timer);
     uv_timer_init(loop, self->timer);
     self->timer->data = self;

@@ -33,6 +33,8 @@ typedef struct sw_otlp_source_options {
     size_t max_bytes;  /* of spans in memory */
     size_t max_series; /* in one step */
     size_t max_spans;  /* in one request */
+    /* Nothing is judged before the first span that ever came: nobody may be sending any. */
+    bool from_first_span;
 } sw_otlp_source_options;
 
 /* Never NULL. Loop, clock and metrics must outlive the source; free with ops->free, and run the loop once

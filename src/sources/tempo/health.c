@@ -1,5 +1,5 @@
 /* Whether Tempo answers: said once when it stops, and once when it is back. */
-#include "sources/tempo/internal.h"
+#include "sources/tempo/jobs.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -9,12 +9,16 @@
 void tempo_set_health(sw_tempo *tempo, bool answered, const char *reason, const char *message) {
     bool was_up = tempo->up;
     tempo->up = answered;
+    snprintf(tempo->last_error, sizeof tempo->last_error, "%s", message);
+    tempo->options.optional = tempo->options.optional && !tempo->poll->answered;
+    if (tempo->options.optional) {
+        return;
+    }
     sw_metric_set(tempo->m.up, answered ? 1 : 0, "tempo");
     sw_metric_set(
         tempo->m.offset,
         tempo->server_clock.known ? (double)(tempo_server_now_ns(tempo) - sw_wall_ns(tempo->clock)) / 1e9 : 0,
         "tempo");
-    snprintf(tempo->last_error, sizeof tempo->last_error, "%s", message);
     bool same = tempo->health_known && was_up == answered && strcmp(tempo->health, reason) == 0;
     bool news = !same && (reason[0] != '\0' || tempo->health_known);
     if (news && reason[0] != '\0') {

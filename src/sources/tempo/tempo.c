@@ -92,6 +92,7 @@ static void op_restore(sw_source *source, int64_t origin_s, int64_t watermark_s)
     int64_t until = watermark_s > origin_s ? watermark_s : origin_s;
     tempo->origin_s = origin_s;
     tempo->origin_by_wall = false;
+    tempo->options.optional = false;
     tempo->counts_base_s = until / tempo->options.step_s * tempo->options.step_s;
     tempo->search_until_s = until;
     tempo->search_from_s = until - TEMPO_LATE_S > origin_s ? until - TEMPO_LATE_S : origin_s;

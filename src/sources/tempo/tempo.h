@@ -33,6 +33,7 @@ typedef struct sw_tempo_options {
     unsigned search_limit;
     unsigned max_extra_queries;
     size_t max_body;        /* bytes of one answer */
+    bool optional;          /* that it does not answer is said only after it has answered once */
     int64_t retry_pause_ms; /* before a failed query is asked again; 0: 250 */
 } sw_tempo_options;
 

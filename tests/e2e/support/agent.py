@@ -94,6 +94,8 @@ class Agent:
             "SPANWATCH_SCRIPTS_DIR": SCRIPTS,
             "SPANWATCH_STORAGE_PATH": self.folder / "data",
             "SPANWATCH_LISTEN_ADDRESS": f"127.0.0.1:{self.port}",
+            # Of the many agents that tests start, only those that are sent spans listen for them.
+            "SPANWATCH_OTLP_HTTP_ADDRESS": "",
             "SPANWATCH_OTLP_GRPC_ADDRESS": "",
             "SPANWATCH_LOG_LEVEL": "debug",
             "SPANWATCH_WEBHOOK_BACKOFF_MIN_MS": 50,

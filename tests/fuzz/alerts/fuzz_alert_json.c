@@ -56,10 +56,11 @@ static void live_on(const sw_alert *alert) {
         .notify = on_notify, .changed = on_changed, .removed = on_removed, .reported = on_reported};
     sw_alerts *alerts = sw_alerts_new(&options);
     sw_alerts_restore(alerts, alert);
-    sw_alerts_apply(alerts, alert->detector, NULL, 0, false, INT64_C(1) << 60, &sink, NULL, NULL);
+    sw_alerts_apply(alerts, alert->detector, alert->source, NULL, 0, false, INT64_C(1) << 60, &sink, NULL,
+                    NULL);
     sw_alerts_each(alerts, on_changed, NULL);
-    sw_alerts_apply(alerts, alert->detector, NULL, 0, true, 1000, &sink, NULL, NULL);
-    sw_alerts_apply(alerts, alert->detector, NULL, 0, true, INT64_MAX, &sink, NULL, NULL);
+    sw_alerts_apply(alerts, alert->detector, alert->source, NULL, 0, true, 1000, &sink, NULL, NULL);
+    sw_alerts_apply(alerts, alert->detector, alert->source, NULL, 0, true, INT64_MAX, &sink, NULL, NULL);
     sw_alerts_free(alerts);
 }
 

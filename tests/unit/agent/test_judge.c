@@ -1,6 +1,6 @@
 /*
- * Judging alone: source, detector, store and alerts are stand-ins that are defined here and therefore linked
- * instead of the real ones. The clock stands at a fixed time; a tick is one call of sw_judge_all().
+ * Judging alone: sources, detector, store and alerts are stand-ins that are defined here and therefore linked
+ * instead of the real ones. The clock stands at a fixed time; a poll that ends is one call of sw_judge_all().
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,6 +21,7 @@
 /* ---- the detector ---- */
 
 struct call {
+    const char *source;
     int64_t from_s, to_s;
     unsigned revision;
     bool complete;
@@ -38,6 +39,8 @@ struct sw_detector {
     sw_check_status answer;
     size_t fail_from_call; /* calls from this one on fail; SIZE_MAX: none */
     bool hold;             /* the answer waits for release() */
+    unsigned sources;      /* that it watches */
+    bool gone;
     void (*done)(sw_detector *, sw_check_result *, void *);
     void *done_arg;
 };
@@ -52,7 +55,7 @@ static void reply(sw_check_status status) {
 
 size_t sw_detectors_count(const sw_detectors *detectors) {
     (void)detectors;
-    return 1;
+    return detector.gone ? 0 : 1;
 }
 sw_detector *sw_detectors_at(const sw_detectors *detectors, size_t i) {
     (void)detectors;
@@ -66,6 +69,9 @@ void sw_detectors_restore(sw_detectors *detectors, const char *name, int64_t ver
     (void)state;
     assert_string_equal(name, "detect");
     assert_int_equal(len, 3);
+}
+bool sw_detector_watches(const sw_detector *d, int source) {
+    return (d->sources >> source & 1U) != 0;
 }
 const char *sw_detector_name(const sw_detector *d) {
     (void)d;
@@ -89,8 +95,15 @@ void sw_detector_check(sw_detector *d, const sw_window *window, int64_t now_ns,
     (void)now_ns;
     assert_true(d->n_calls < SW_ARRAY_LEN(d->calls));
     struct call *call = &d->calls[d->n_calls++];
-    *call = (struct call){
-        window->from_s, window->to_s, window->revision, window->complete, "", window->n_series, {{0}}, 0};
+    *call = (struct call){window->source,
+                          window->from_s,
+                          window->to_s,
+                          window->revision,
+                          window->complete,
+                          "",
+                          window->n_series,
+                          {{0}},
+                          0};
     snprintf(call->reason, sizeof call->reason, "%s", window->reason);
     for (size_t i = 0; i < window->n_traces; i++) {
         if (offer(&window->traces[i], offer_arg)) {
@@ -104,10 +117,10 @@ void sw_detector_check(sw_detector *d, const sw_window *window, int64_t now_ns,
     }
 }
 
-/* ---- the source ---- */
+/* ---- the sources: two that have the same ---- */
 
 static struct {
-    struct sw_source source;
+    struct sw_source source, otlp;
     int64_t origin_s, known_until_s;
     unsigned revision[400]; /* per bucket since T0 - 200 buckets */
     sw_trace traces[1300];
@@ -164,6 +177,8 @@ static const sw_source_ops fake_ops = {
     .save = fake_save,
 };
 
+static sw_source_ops otlp_ops;
+
 static void add_trace(char digit, uint64_t digest) {
     sw_trace *trace = &tempo.traces[tempo.n_traces++];
     *trace = (sw_trace){.source = "tempo",
@@ -178,6 +193,7 @@ static void add_trace(char digit, uint64_t digest) {
 
 static struct {
     unsigned applied, known, judged_rows, evaluated;
+    const char *source;     /* of the last evaluation */
     int64_t judged_until_s; /* of the last committed state */
 } seen;
 
@@ -186,17 +202,18 @@ sw_store_batch *sw_commit_batch(sw_agent *agent) {
     (void)agent;
     return (sw_store_batch *)&batch_stand_in;
 }
-void sw_commit_detector(sw_agent *agent, const char *name, int64_t judged_until_s, const void *state,
+void sw_commit_detector(const sw_feed *feed, const char *name, int64_t judged_until_s, const void *state,
                         size_t len, int64_t version) {
-    (void)agent;
+    assert_ptr_equal(seen.source, sw_source_names[feed->number]);
     (void)name;
     (void)state;
     assert_int_equal(version, 1);
     assert_int_equal(len, 1);
     seen.judged_until_s = judged_until_s;
 }
-void sw_batch_put_judged(sw_store_batch *batch, const char *name, const char *id, uint64_t digest,
-                         int64_t at_ns) {
+void sw_batch_put_judged(sw_store_batch *batch, const char *name, const char *source, const char *id,
+                         uint64_t digest, int64_t at_ns) {
+    (void)source;
     (void)batch;
     (void)name;
     (void)digest;
@@ -204,8 +221,9 @@ void sw_batch_put_judged(sw_store_batch *batch, const char *name, const char *id
     assert_int_equal(strlen(id), SW_TRACE_ID_LEN);
     seen.judged_rows++;
 }
-sw_alerts_round *sw_alerting_round(sw_agent *agent, const char *name, const sw_finding *findings, size_t n,
-                                   bool known) {
+sw_alerts_round *sw_alerting_round(sw_agent *agent, const char *name, const char *source,
+                                   const sw_finding *findings, size_t n, bool known) {
+    seen.source = source;
     (void)agent;
     (void)name;
     (void)findings;
@@ -231,17 +249,24 @@ void sw_tick_evaluated(sw_agent *agent) {
     seen.evaluated++;
 }
 static int64_t stored_until_s;
-int sw_store_each_detector(sw_store *store,
-                           void (*each)(const char *, int64_t, const void *, size_t, int64_t, void *),
+int sw_store_each_detector(sw_store *store, void (*each)(const char *, int64_t, const void *, size_t, void *),
                            void *arg) {
     (void)store;
-    each("detect", 1, "abc", 3, stored_until_s, arg);
+    each("detect", 1, "abc", 3, arg);
     return 0;
 }
-int sw_store_each_judged(sw_store *store, void (*each)(const char *, const char *, uint64_t, int64_t, void *),
+int sw_store_each_progress(sw_store *store, void (*each)(const char *, const char *, int64_t, void *),
+                           void *arg) {
+    (void)store;
+    each("detect", "tempo", stored_until_s, arg);
+    each("detect", "otlp", stored_until_s, arg);
+    return 0;
+}
+int sw_store_each_judged(sw_store *store,
+                         void (*each)(const char *, const char *, const char *, uint64_t, int64_t, void *),
                          void *arg) {
     (void)store;
-    each("detect", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 1, T0 * SW_NS_PER_S, arg);
+    each("detect", "tempo", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 1, T0 * SW_NS_PER_S, arg);
     return 0;
 }
 
@@ -265,17 +290,27 @@ static int setup(void **state) {
     f->clock = (sw_clock){wall, wall, NULL};
     f->agent.config = &f->config;
     f->agent.clock = &f->clock;
-    f->agent.source = &tempo.source;
+    for (int i = 0; i < SW_SOURCES; i++) {
+        f->agent.feeds[i] = (sw_feed){.agent = &f->agent, .number = i};
+    }
+    f->agent.feeds[SW_SOURCE_TEMPO].source = &tempo.source;
     f->agent.metrics = sw_metrics_new();
-    static const char *const by_detector[] = {"detector", NULL};
+    static const char *const by_detector[] = {"detector", "source", NULL};
     f->agent.m.watermark_age = sw_metrics_gauge(f->agent.metrics, "age", "", by_detector);
     f->agent.m.windows_skipped = sw_metrics_counter(f->agent.metrics, "skipped", "", by_detector);
     memset(&tempo, 0, sizeof tempo);
     tempo.source.ops = &fake_ops;
+    otlp_ops = fake_ops;
+    otlp_ops.name = "otlp";
+    tempo.otlp.ops = &otlp_ops;
     tempo.origin_s = T0 - LOOKBACK;
     memset(&seen, 0, sizeof seen);
-    detector = (struct sw_detector){
-        .ready = true, .revisions = true, .wants_series = true, .every_s = STEP, .fail_from_call = SIZE_MAX};
+    detector = (struct sw_detector){.ready = true,
+                                    .revisions = true,
+                                    .wants_series = true,
+                                    .every_s = STEP,
+                                    .fail_from_call = SIZE_MAX,
+                                    .sources = SW_SOURCES_ALL};
     *state = f;
     return 0;
 }
@@ -288,7 +323,7 @@ static int teardown(void **state) {
     return 0;
 }
 
-static void poll(struct fixture *f, int64_t horizon_s, bool counts_ok, bool traces_ok) {
+static void poll_of(struct fixture *f, int number, int64_t horizon_s, bool counts_ok, bool traces_ok) {
     if (counts_ok) {
         tempo.known_until_s = horizon_s;
     }
@@ -298,7 +333,11 @@ static void poll(struct fixture *f, int64_t horizon_s, bool counts_ok, bool trac
                              .counts_reason = counts_ok ? "" : "timeout",
                              .traces_reason = traces_ok ? "" : "cut short",
                              .horizon_s = horizon_s};
-    sw_judge_all(&f->agent, &result);
+    sw_judge_all(&f->agent.feeds[number], &result);
+}
+
+static void poll(struct fixture *f, int64_t horizon_s, bool counts_ok, bool traces_ok) {
+    poll_of(f, SW_SOURCE_TEMPO, horizon_s, counts_ok, traces_ok);
 }
 
 static void assert_window(size_t i, int64_t from_s, int64_t to_s) {
@@ -438,7 +477,7 @@ static void a_window_that_fails_again_and_again_is_skipped(void **state) {
     for (int i = 0; i < 3; i++) {
         poll(f, T0 + STEP, true, true);
     }
-    assert_true(sw_metric_get(f->agent.m.windows_skipped, "detect") == 1);
+    assert_true(sw_metric_get(f->agent.m.windows_skipped, "detect", "tempo") == 1);
     detector.fail_from_call = SIZE_MAX;
     poll(f, T0 + 2 * STEP, true, true);
     assert_window(detector.n_calls - 1, T0 + 2 * STEP - LOOKBACK, T0 + 2 * STEP);
@@ -536,7 +575,7 @@ static void catching_up_has_a_limit_and_what_is_skipped_is_counted(void **state)
     sw_judge_restore(&f->agent);
     poll(f, T0, true, true);
     assert_true(detector.calls[0].to_s > T0 - 3600);
-    assert_true(sw_metric_get(f->agent.m.windows_skipped, "detect") == 120);
+    assert_true(sw_metric_get(f->agent.m.windows_skipped, "detect", "tempo") == 120);
     assert_int_equal(detector.calls[detector.n_calls - 1].to_s, T0);
 }
 
@@ -583,6 +622,95 @@ static void each_evaluation_is_recorded_as_it_went(void **state) {
     f->agent.evaluations = NULL;
 }
 
+/* ---- two sources ---- */
+
+static void watch_both(struct fixture *f) {
+    f->agent.feeds[SW_SOURCE_OTLP].source = &tempo.otlp;
+}
+
+static void each_source_has_windows_and_progress_of_its_own(void **state) {
+    struct fixture *f = *state;
+    watch_both(f);
+    add_trace('b', 1);
+    poll_of(f, SW_SOURCE_TEMPO, T0, true, true);
+    poll_of(f, SW_SOURCE_OTLP, T0 + STEP, true, true);
+    assert_int_equal(detector.n_calls, 2);
+    assert_string_equal(detector.calls[0].source, "tempo");
+    assert_string_equal(detector.calls[1].source, "otlp");
+    assert_window(1, T0 + STEP - LOOKBACK, T0 + STEP);
+    assert_int_equal(detector.calls[1].n_traces, 1); /* judged as Tempo has it, not as OTLP has it */
+    assert_string_equal(seen.source, "otlp");
+    poll_of(f, SW_SOURCE_TEMPO, T0 + 2 * STEP, true, true);
+    assert_int_equal(detector.n_calls, 4);
+    assert_window(2, T0 + STEP - LOOKBACK, T0 + STEP);
+    assert_int_equal(detector.calls[3].n_traces, 0);
+    assert_int_equal(seen.applied, 3);
+}
+
+/* Its state is one: what the first evaluation makes of it is committed before the second goes on with it.
+ */
+static void evaluations_of_one_detector_follow_one_another(void **state) {
+    struct fixture *f = *state;
+    watch_both(f);
+    detector.hold = true;
+    poll_of(f, SW_SOURCE_OTLP, T0, true, true);
+    poll_of(f, SW_SOURCE_TEMPO, T0, true, true);
+    assert_int_equal(detector.n_calls, 1);
+    assert_int_equal(f->agent.evaluating, 2);
+    reply(SW_CHECK_OK);
+    assert_int_equal(seen.applied, 1);
+    assert_string_equal(seen.source, "otlp");
+    assert_int_equal(detector.n_calls, 2);
+    assert_string_equal(detector.calls[1].source, "tempo");
+    reply(SW_CHECK_OK);
+    assert_string_equal(seen.source, "tempo");
+    assert_int_equal(f->agent.evaluating, 0);
+}
+
+static void an_evaluation_that_waits_is_dropped_with_its_detector(void **state) {
+    struct fixture *f = *state;
+    watch_both(f);
+    detector.hold = true;
+    poll_of(f, SW_SOURCE_OTLP, T0, true, true);
+    poll_of(f, SW_SOURCE_TEMPO, T0, true, true);
+    detector.gone = true;
+    reply(SW_CHECK_FAILED); /* as removing it does */
+    assert_int_equal(detector.n_calls, 1);
+    assert_int_equal(f->agent.evaluating, 0);
+}
+
+static void a_detector_that_asked_for_one_source_sees_no_other(void **state) {
+    struct fixture *f = *state;
+    watch_both(f);
+    detector.sources = 1U << SW_SOURCE_OTLP;
+    poll_of(f, SW_SOURCE_TEMPO, T0, true, true);
+    assert_int_equal(detector.n_calls, 0);
+    poll_of(f, SW_SOURCE_OTLP, T0, true, true);
+    assert_int_equal(detector.n_calls, 1);
+    assert_string_equal(detector.calls[0].source, "otlp");
+    /* What Tempo had is not kept for it. */
+    assert_int_equal(sw_judge_oldest_needed_s(&f->agent.feeds[SW_SOURCE_TEMPO], T0 + 100 * STEP),
+                     T0 + 100 * STEP - SW_AGENT_REVISE_S);
+}
+
+static void count_progress(const char *name, const sw_feed *feed, int64_t judged_until_s,
+                           int64_t seen_until_s, void *arg) {
+    assert_string_equal(name, "detect");
+    assert_int_equal(feed->number, SW_SOURCE_TEMPO);
+    assert_int_equal(judged_until_s, stored_until_s);
+    assert_int_equal(seen_until_s, 0);
+    ++*(unsigned *)arg;
+}
+
+static void progress_of_a_source_that_is_not_enabled_is_left_alone(void **state) {
+    struct fixture *f = *state;
+    stored_until_s = T0 - 4 * STEP;
+    sw_judge_restore(&f->agent);
+    unsigned n = 0;
+    sw_judge_each(&f->agent, count_progress, &n);
+    assert_int_equal(n, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -608,6 +736,11 @@ int main(void) {
         TEST(after_a_restart_judging_goes_on_where_it_was),
         TEST(catching_up_has_a_limit_and_what_is_skipped_is_counted),
         TEST(each_evaluation_is_recorded_as_it_went),
+        TEST(each_source_has_windows_and_progress_of_its_own),
+        TEST(evaluations_of_one_detector_follow_one_another),
+        TEST(an_evaluation_that_waits_is_dropped_with_its_detector),
+        TEST(a_detector_that_asked_for_one_source_sees_no_other),
+        TEST(progress_of_a_source_that_is_not_enabled_is_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -135,15 +135,20 @@ static inline sw_finding finding(const char *type, const char *traces) {
     return f;
 }
 
-static inline void apply(struct fixture *f, const char *detector, const sw_finding *findings, size_t n,
-                         bool known) {
+static inline void apply_from(struct fixture *f, const char *detector, const char *source,
+                              const sw_finding *findings, size_t n, bool known) {
     sw_alerts_sink sink = {.notify = note_notify,
                            .changed = note_changed,
                            .removed = note_removed,
                            .reported = note_reported,
                            .arg = f};
-    sw_alerts_apply(f->alerts, detector, findings, n, known, (T0 + f->now_s) * SW_NS_PER_S, &sink,
+    sw_alerts_apply(f->alerts, detector, source, findings, n, known, (T0 + f->now_s) * SW_NS_PER_S, &sink,
                     note_counted, f);
+}
+
+static inline void apply(struct fixture *f, const char *detector, const sw_finding *findings, size_t n,
+                         bool known) {
+    apply_from(f, detector, "tempo", findings, n, known);
 }
 
 /* What was said since the last look. Valid until the next. */

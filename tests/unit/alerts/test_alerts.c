@@ -407,6 +407,33 @@ static void only_the_detector_that_reported_last_resolves(void **state) {
     sw_finding_release(&one);
 }
 
+/* Two sources show the same trouble, as one alert: that one of them does not show it any more ends nothing.
+ */
+static void only_the_source_that_showed_it_last_resolves(void **state) {
+    struct fixture *f = *state;
+    sw_finding one = finding("rule", NULL);
+    apply_from(f, "detect", "tempo", &one, 1, true);
+    apply_from(f, "detect", "otlp", NULL, 0, true);
+    assert_string_equal(said(f), "FIRING rule;");
+    free(one.source);
+    one.source = xstrdup("otlp");
+    apply_from(f, "detect", "otlp", &one, 1, true);
+    apply_from(f, "detect", "tempo", NULL, 0, true);
+    assert_string_equal(said(f), "");
+    sw_alert alert = only_alert(f);
+    assert_string_equal(alert.source, "otlp");
+    /* So it is after a restart. */
+    sw_alerts_free(f->alerts);
+    f->alerts = sw_alerts_new(&f->options);
+    sw_alerts_restore(f->alerts, &alert);
+    sw_alert_release(&alert);
+    apply_from(f, "detect", "tempo", NULL, 0, true);
+    assert_string_equal(said(f), "");
+    apply_from(f, "detect", "otlp", NULL, 0, true);
+    assert_string_equal(said(f), "RESOLVED rule;removed;");
+    sw_finding_release(&one);
+}
+
 /* ---- limits ---- */
 
 static void alerts_over_the_cap_are_refused_and_their_traces_stay_unreported(void **state) {
@@ -495,6 +522,7 @@ int main(void) {
         ALERT_TEST(rising_severity_is_told_at_once_and_falling_is_not),
         ALERT_TEST(evidence_has_a_cap_and_what_was_told_goes_first),
         ALERT_TEST(only_the_detector_that_reported_last_resolves),
+        ALERT_TEST(only_the_source_that_showed_it_last_resolves),
         ALERT_TEST(alerts_over_the_cap_are_refused_and_their_traces_stay_unreported),
         ALERT_TEST(reported_traces_are_forgotten_after_their_time),
         ALERT_TEST(many_alerts_come_and_go),

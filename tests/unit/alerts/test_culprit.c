@@ -163,7 +163,8 @@ static void apply_with_culprit(struct fixture *f, const sw_finding *one, size_t 
                            .reported = note_reported,
                            .arg = f,
                            .culprit = give};
-    sw_alerts_apply(f->alerts, "detect", one, n, true, (T0 + f->now_s) * SW_NS_PER_S, &sink, NULL, NULL);
+    sw_alerts_apply(f->alerts, "detect", "tempo", one, n, true, (T0 + f->now_s) * SW_NS_PER_S, &sink, NULL,
+                    NULL);
 }
 
 static void an_alert_keeps_it_until_it_is_over(void **state) {

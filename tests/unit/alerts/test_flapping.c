@@ -164,7 +164,7 @@ static void begin(struct life *life) {
     life->f->alerts = sw_alerts_new(&life->f->options);
 }
 
-static const char reporter[] = "detect";
+static const char reporter[] = "detect tempo";
 
 static void restart(struct life *life) {
     begin(life);
@@ -194,8 +194,8 @@ static const char *step(struct life *life, char what) {
     } else {
         bool seen = what == 'S' || what == 's';
         sw_finding one = finding("rule", NULL);
-        sw_alerts_apply(life->f->alerts, "detect", &one, seen ? 1 : 0, what == 'S' || what == 'A', now_ns,
-                        &sink, NULL, NULL);
+        sw_alerts_apply(life->f->alerts, "detect", "tempo", &one, seen ? 1 : 0, what == 'S' || what == 'A',
+                        now_ns, &sink, NULL, NULL);
         sw_finding_release(&one);
     }
     return said(life->f);
@@ -286,11 +286,14 @@ static void the_count_goes_on_for_what_another_detector_takes_over(void **state)
     sw_alerts_sink sink = sink_of(life);
     sw_finding one = finding("rule", NULL);
     for (int i = 0; i < 5; i++) { /* its evaluations are counted on their own */
-        sw_alerts_apply(life->f->alerts, "detect two", NULL, 0, true, T0 * SW_NS_PER_S, &sink, NULL, NULL);
+        sw_alerts_apply(life->f->alerts, "detect two", "tempo", NULL, 0, true, T0 * SW_NS_PER_S, &sink, NULL,
+                        NULL);
     }
-    sw_alerts_apply(life->f->alerts, "detect two", &one, 1, true, T0 * SW_NS_PER_S, &sink, NULL, NULL);
+    sw_alerts_apply(life->f->alerts, "detect two", "tempo", &one, 1, true, T0 * SW_NS_PER_S, &sink, NULL,
+                    NULL);
     assert_string_equal(said(life->f), "");
-    sw_alerts_apply(life->f->alerts, "detect two", NULL, 0, true, T0 * SW_NS_PER_S, &sink, NULL, NULL);
+    sw_alerts_apply(life->f->alerts, "detect two", "tempo", NULL, 0, true, T0 * SW_NS_PER_S, &sink, NULL,
+                    NULL);
     assert_string_equal(said(life->f), "RESOLVED;");
     assert_int_equal(life->disk.history.states, states_of("1010110"));
     sw_finding_release(&one);

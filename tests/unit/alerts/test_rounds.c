@@ -13,8 +13,8 @@ static sw_alerts_sink sink_for(struct fixture *f) {
 
 static sw_alerts_round *begin(struct fixture *f, const char *detector, const sw_finding *findings, size_t n) {
     sw_alerts_sink sink = sink_for(f);
-    return sw_alerts_round_new(f->alerts, detector, findings, n, true, (T0 + f->now_s) * SW_NS_PER_S, &sink,
-                               note_counted, f);
+    return sw_alerts_round_new(f->alerts, detector, "tempo", findings, n, true, (T0 + f->now_s) * SW_NS_PER_S,
+                               &sink, note_counted, f);
 }
 
 static void finish(sw_alerts_round *round) {
@@ -124,7 +124,8 @@ static void stopped_in_the_middle_nothing_is_lost_or_told_twice(void **state) {
         }
         sw_alerts_free(stopped);
         sw_alerts_sink sink = sink_for(f);
-        sw_alerts_apply(f->alerts, "detect", findings, N, false, T0 * SW_NS_PER_S, &sink, note_counted, f);
+        sw_alerts_apply(f->alerts, "detect", "tempo", findings, N, false, T0 * SW_NS_PER_S, &sink,
+                        note_counted, f);
         const char *after = said(f);
         assert_int_equal(count_of(before, "FIRING") + count_of(after, "FIRING"), N);
         assert_int_equal(count_of(before, "reported") + count_of(after, "reported"), N);

@@ -145,8 +145,8 @@ static void evaluate(struct fixture *f, const struct life *life, bool seen) {
     sw_alerts_sink sink = holding(f);
     char *traces = life->traces != NULL ? xasprintf("%s%lld", life->traces, (long long)f->now_s) : NULL;
     sw_finding one = finding("rule", traces);
-    sw_alerts_apply(f->alerts, "detect", &one, seen ? 1 : 0, true, (T0 + f->now_s) * SW_NS_PER_S, &sink, NULL,
-                    NULL);
+    sw_alerts_apply(f->alerts, "detect", "tempo", &one, seen ? 1 : 0, true, (T0 + f->now_s) * SW_NS_PER_S,
+                    &sink, NULL, NULL);
     sw_finding_release(&one);
     free(traces);
 }
@@ -191,11 +191,11 @@ static void a_rise_in_severity_waits_too(void **state) {
     sw_alerts_sink sink = holding(f);
     sw_finding one = finding("rule", NULL);
     muted = false;
-    sw_alerts_apply(f->alerts, "detect", &one, 1, true, T0 * SW_NS_PER_S, &sink, NULL, NULL);
+    sw_alerts_apply(f->alerts, "detect", "tempo", &one, 1, true, T0 * SW_NS_PER_S, &sink, NULL, NULL);
     assert_string_equal(said(f), "FIRING rule;");
     one.severity = SW_SEVERITY_CRITICAL;
     muted = true;
-    sw_alerts_apply(f->alerts, "detect", &one, 1, true, (T0 + 30) * SW_NS_PER_S, &sink, NULL, NULL);
+    sw_alerts_apply(f->alerts, "detect", "tempo", &one, 1, true, (T0 + 30) * SW_NS_PER_S, &sink, NULL, NULL);
     assert_string_equal(said(f), "held FIRING;");
     muted = false;
     sw_alerts_tell_withheld(f->alerts, (T0 + 40) * SW_NS_PER_S, &sink);

@@ -21,7 +21,7 @@ static void findings_and_state_come_back(void **state) {
     assert_true(sw_detector_every_s(d) == 7);
     assert_true(sw_detector_wants(d).min_duration_ms == 50);
     assert_true(sw_detector_wants_revisions(d));
-    assert_true(sw_detectors_wants(h->detectors).errors);
+    assert_true(sw_detectors_wants(h->detectors, SW_SOURCE_TEMPO).errors);
     assert_int_equal(strlen(sw_detector_hash(d)), 64);
     verdict v = check(h, "one");
     assert_int_equal(v.status, SW_CHECK_OK);

@@ -226,7 +226,7 @@ static void new_files_start_and_gone_files_stop(void **state) {
     assert_int_equal(scan(h), 0);
     assert_int_equal(sw_detectors_count(h->detectors), 2);
     assert_string_equal(sw_detector_name(sw_detectors_at(h->detectors, 0)), "one"); /* by name */
-    assert_true(sw_detectors_wants(h->detectors).min_duration_ms == 5);
+    assert_true(sw_detectors_wants(h->detectors, SW_SOURCE_TEMPO).min_duration_ms == 5);
     check(h, "two");
     verdict v;
     start_check(detector(h, "two"), &v);
@@ -243,7 +243,7 @@ static void new_files_start_and_gone_files_stop(void **state) {
     assert_false(has_running(h, "two"));
     RUN_UNTIL(h, v.done);
     assert_string_equal(v.kind, "removed");
-    assert_true(sw_detectors_wants(h->detectors).min_duration_ms == -1);
+    assert_true(sw_detectors_wants(h->detectors, SW_SOURCE_TEMPO).min_duration_ms == -1);
     sw_buf out;
     sw_buf_init(&out, 1 << 20);
     sw_metrics_render(h->metrics, &out);

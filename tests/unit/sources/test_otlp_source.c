@@ -28,18 +28,21 @@ static int64_t fixture_now(void *arg) {
     return ((struct fixture *)arg)->now_ns;
 }
 
-static void open_with(struct fixture *f, size_t max_bytes) {
+static void open_source(struct fixture *f, sw_otlp_source_options options) {
     *f = (struct fixture){.now_ns = NOW_S * SW_NS_PER_S};
     f->clock = (sw_clock){fixture_now, fixture_now, f};
     uv_loop_init(&f->loop);
     f->metrics = sw_metrics_new();
-    sw_otlp_source_options options = {.step_s = 10,
-                                      .lookback_s = 60,
-                                      .settle_s = 10,
-                                      .max_bytes = max_bytes,
-                                      .max_series = 100,
-                                      .max_spans = 1000};
     f->source = sw_otlp_source_new(&f->loop, &f->clock, f->metrics, &options);
+}
+
+static void open_with(struct fixture *f, size_t max_bytes) {
+    open_source(f, (sw_otlp_source_options){.step_s = 10,
+                                            .lookback_s = 60,
+                                            .settle_s = 10,
+                                            .max_bytes = max_bytes,
+                                            .max_series = 100,
+                                            .max_spans = 1000});
 }
 
 static void close_all(struct fixture *f) {
@@ -325,6 +328,49 @@ static void windows_end_where_senders_had_time_to_send(void **state) {
     close_all(&f);
 }
 
+static void beside_another_source_nothing_is_judged_before_the_first_span(void **state) {
+    (void)state;
+    struct fixture f;
+    open_source(&f, (sw_otlp_source_options){.step_s = 10,
+                                             .lookback_s = 60,
+                                             .settle_s = 10,
+                                             .max_bytes = 1 << 20,
+                                             .max_series = 100,
+                                             .max_spans = 1000,
+                                             .from_first_span = true});
+    int64_t origin_s = 7, watermark_s = 7;
+    advance(&f, 100);
+    poll_now(&f);
+    assert_int_equal(f.result.horizon_s, 0);
+    f.source->ops->save(f.source, &origin_s, &watermark_s);
+    assert_int_equal(origin_s, 0); /* nothing to remember */
+    /* It has listened all the time: what comes now and is of before is judged, as far as windows reach. */
+    deliver_one(&f, (struct span){.trace = 1, .id = 1, .start_s = NOW_S + 85, .duration_ms = 1});
+    poll_now(&f);
+    assert_int_equal(f.result.horizon_s, NOW_S + 90);
+    f.source->ops->save(f.source, &origin_s, &watermark_s);
+    assert_int_equal(origin_s, NOW_S + 40);
+    assert_true(counted(&f, NOW_S + 40, NOW_S + 90, NULL) == 1);
+    close_all(&f);
+}
+
+static void after_a_restart_it_is_judged_from_the_start_when_spans_had_come_before(void **state) {
+    (void)state;
+    struct fixture f;
+    open_source(&f, (sw_otlp_source_options){.step_s = 10,
+                                             .lookback_s = 60,
+                                             .settle_s = 10,
+                                             .max_bytes = 1 << 20,
+                                             .max_series = 100,
+                                             .max_spans = 1000,
+                                             .from_first_span = true});
+    f.source->ops->restore(f.source, NOW_S - 1000, NOW_S - 100);
+    advance(&f, 30);
+    poll_now(&f);
+    assert_int_equal(f.result.horizon_s, NOW_S + 20);
+    close_all(&f);
+}
+
 static void spans_of_the_far_future_and_of_what_is_forgotten_are_kept_but_not_counted(void **state) {
     (void)state;
     struct fixture f;
@@ -491,6 +537,8 @@ int main(void) {
         cmocka_unit_test(spans_of_a_large_trace_are_told_apart_too),
         cmocka_unit_test(traces_that_do_not_offend_are_not_offered),
         cmocka_unit_test(windows_end_where_senders_had_time_to_send),
+        cmocka_unit_test(beside_another_source_nothing_is_judged_before_the_first_span),
+        cmocka_unit_test(after_a_restart_it_is_judged_from_the_start_when_spans_had_come_before),
         cmocka_unit_test(spans_of_the_far_future_and_of_what_is_forgotten_are_kept_but_not_counted),
         cmocka_unit_test(a_span_stands_for_those_that_were_not_sampled),
         cmocka_unit_test(spans_without_ids_are_rejected_and_the_others_taken),

@@ -88,9 +88,15 @@ static inline void collect_reported(const char *type, const char *trace_id, int6
     sw_buf_printf(arg, "%s/%s@%lld;", type, trace_id, (long long)at_ns);
 }
 
-static inline void collect_judged(const char *detector, const char *trace_id, uint64_t digest, int64_t at_ns,
-                                  void *arg) {
-    sw_buf_printf(arg, "%s/%s#%llx@%lld;", detector, trace_id, (unsigned long long)digest, (long long)at_ns);
+static inline void collect_judged(const char *detector, const char *source, const char *trace_id,
+                                  uint64_t digest, int64_t at_ns, void *arg) {
+    sw_buf_printf(arg, "%s@%s/%s#%llx@%lld;", detector, source, trace_id, (unsigned long long)digest,
+                  (long long)at_ns);
+}
+
+static inline void collect_progress(const char *detector, const char *source, int64_t judged_until_s,
+                                    void *arg) {
+    sw_buf_printf(arg, "%s@%s:%lld;", detector, source, (long long)judged_until_s);
 }
 
 static inline void collect_source(const char *source, int64_t origin_s, int64_t watermark_s, void *arg) {

@@ -12,7 +12,7 @@ static void what_was_committed_is_there_after_a_restart(void **state) {
     assert_true(sw_store_batch_empty(batch));
     sw_batch_put_alert(batch, "00000000000000aa", "{\"a\":1}", 7);
     sw_batch_put_reported(batch, "high_latency", "t1", 5);
-    sw_batch_put_judged(batch, "detect", "t1", UINT64_MAX, 6);
+    sw_batch_put_judged(batch, "detect", "otlp", "t1", UINT64_MAX, 6);
     sw_batch_put_source(batch, "tempo", 100, 200);
     sw_batch_put_counter(batch, "trace_anomalies_total", "high_latency", 3.5);
     assert_false(sw_store_batch_empty(batch));
@@ -21,7 +21,7 @@ static void what_was_committed_is_there_after_a_restart(void **state) {
     reopen_store(f);
     assert_stored(f, sw_store_each_alert, collect_alert, "00000000000000aa={\"a\":1};");
     assert_stored(f, sw_store_each_reported, collect_reported, "high_latency/t1@5;");
-    assert_stored(f, sw_store_each_judged, collect_judged, "detect/t1#ffffffffffffffff@6;");
+    assert_stored(f, sw_store_each_judged, collect_judged, "detect@otlp/t1#ffffffffffffffff@6;");
     assert_stored(f, sw_store_each_source, collect_source, "tempo:100-200;");
     assert_stored(f, sw_store_each_counter, collect_counter, "trace_anomalies_total{high_latency}=3.5;");
 }
@@ -75,20 +75,18 @@ static void old_traces_expire(void **state) {
     sw_store_batch *batch = sw_store_batch_new(f->store);
     for (int i = 0; i < 4; i++) {
         sw_batch_put_reported(batch, "t", i % 2 == 0 ? "even" : "odd", i);
-        sw_batch_put_judged(batch, "d", i % 2 == 0 ? "even" : "odd", 7, i);
+        sw_batch_put_judged(batch, "d", "tempo", i % 2 == 0 ? "even" : "odd", 7, i);
     }
     sw_batch_expire_reported(batch, 2);
     sw_batch_expire_judged(batch, 3);
     assert_int_equal(commit(f, batch), 0);
     assert_stored(f, sw_store_each_reported, collect_reported, "t/even@2;t/odd@3;");
-    assert_stored(f, sw_store_each_judged, collect_judged, "d/odd#7@3;");
+    assert_stored(f, sw_store_each_judged, collect_judged, "d@tempo/odd#7@3;");
 }
 
-static void check_state(const char *detector, int64_t version, const void *bytes, size_t len,
-                        int64_t judged_until_s, void *arg) {
+static void check_state(const char *detector, int64_t version, const void *bytes, size_t len, void *arg) {
     assert_string_equal(detector, "detect");
     assert_int_equal(version, 3);
-    assert_int_equal(judged_until_s, 77);
     assert_int_equal(len, 4);
     assert_memory_equal(bytes, "\x00\x01\x00\xff", 4);
     ++*(int *)arg;
@@ -97,12 +95,23 @@ static void check_state(const char *detector, int64_t version, const void *bytes
 static void a_detectors_state_is_kept_as_bytes(void **state) {
     struct fixture *f = *state;
     sw_store_batch *batch = sw_store_batch_new(f->store);
-    sw_batch_put_detector(batch, "detect", 2, "", 0, 66);
-    sw_batch_put_detector(batch, "detect", 3, "\x00\x01\x00\xff", 4, 77);
+    sw_batch_put_detector(batch, "detect", 2, "", 0);
+    sw_batch_put_detector(batch, "detect", 3, "\x00\x01\x00\xff", 4);
     assert_int_equal(commit(f, batch), 0);
     int calls = 0;
     assert_int_equal(sw_store_each_detector(f->store, check_state, &calls), 0);
     assert_int_equal(calls, 1);
+}
+
+static void progress_is_that_of_a_detector_on_a_source(void **state) {
+    struct fixture *f = *state;
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    sw_batch_put_progress(batch, "detect", "tempo", 60);
+    sw_batch_put_progress(batch, "detect", "otlp", 80);
+    sw_batch_put_progress(batch, "detect", "tempo", 90);
+    assert_int_equal(commit(f, batch), 0);
+    reopen_store(f);
+    assert_stored(f, sw_store_each_progress, collect_progress, "detect@otlp:80;detect@tempo:90;");
 }
 
 static sw_outbox_row row(sw_store *store, char *body, size_t len) {
@@ -431,7 +440,17 @@ static void a_damaged_database_is_set_aside(void **state) {
     }
 }
 
-#define NEWEST_SCHEMA "4"
+#define NEWEST_SCHEMA "5"
+/* What brings the newest schema back to the fourth one, to the first one. */
+#define TO_FOURTH_SCHEMA                                                                                     \
+    "DROP TABLE progress; ALTER TABLE judged DROP COLUMN source;"                                            \
+    "ALTER TABLE detector ADD COLUMN judged_until_s INTEGER NOT NULL DEFAULT 0; PRAGMA user_version = 4;"
+#define TO_FIRST_SCHEMA                                                                                      \
+    TO_FOURTH_SCHEMA                                                                                         \
+    "DROP TABLE silence; DROP TABLE flaps; DROP TABLE notified; ALTER TABLE outbox DROP COLUMN resolved;"    \
+    "ALTER TABLE outbox DROP COLUMN severity; ALTER TABLE outbox DROP COLUMN combined;"                      \
+    "ALTER TABLE outbox DROP COLUMN group_key; ALTER TABLE outbox DROP COLUMN group_labels;"                 \
+    "ALTER TABLE outbox DROP COLUMN group_interval_ms; PRAGMA user_version = 1;"
 
 static void run_sql(struct fixture *f, const char *sql) {
     char *path = xasprintf("%s/spanwatch.db", f->folder);
@@ -450,12 +469,7 @@ static void a_database_of_the_first_schema_is_upgraded_and_kept(void **state) {
     sw_batch_put_outbox(batch, &waiting);
     assert_int_equal(commit(f, batch), 0);
     close_store(f);
-    run_sql(
-        f,
-        "DROP TABLE silence; DROP TABLE flaps; DROP TABLE notified; ALTER TABLE outbox DROP COLUMN resolved;"
-        "ALTER TABLE outbox DROP COLUMN severity; ALTER TABLE outbox DROP COLUMN combined;"
-        "ALTER TABLE outbox DROP COLUMN group_key; ALTER TABLE outbox DROP COLUMN group_labels;"
-        "ALTER TABLE outbox DROP COLUMN group_interval_ms; PRAGMA user_version = 1");
+    run_sql(f, TO_FIRST_SCHEMA);
     open_store(f);
     assert_stored(f, sw_store_each_outbox, collect_outbox, "1 webhook f k application/json [{}] 1 2 0 0 '';");
     batch = sw_store_batch_new(f->store);
@@ -463,6 +477,32 @@ static void a_database_of_the_first_schema_is_upgraded_and_kept(void **state) {
     assert_int_equal(commit(f, batch), 0);
     assert_stored(f, sw_store_each_alert, collect_alert, "a=1;");
     assert_stored(f, sw_store_each_silence, collect_alert, "one=1;");
+}
+
+static void upgrade_with_progress(struct fixture *f, const char *sources, const char *progress,
+                                  const char *judged) {
+    close_store(f);
+    char *sql =
+        xasprintf(TO_FOURTH_SCHEMA
+                  "INSERT INTO detector VALUES ('detect', 1, x'80', 300);"
+                  "INSERT INTO judged (detector, trace_id, digest, at_ns) VALUES ('detect', 't1', 7, 8);%s",
+                  sources);
+    run_sql(f, sql);
+    free(sql);
+    open_store(f);
+    assert_stored(f, sw_store_each_progress, collect_progress, progress);
+    assert_stored(f, sw_store_each_judged, collect_judged, judged);
+}
+
+/* Progress was kept by detector alone: it is that of the source which was watched last. */
+static void progress_of_the_fourth_schema_belongs_to_the_source_that_was(void **state) {
+    upgrade_with_progress(
+        *state, "INSERT INTO source VALUES ('tempo', 10, 100); INSERT INTO source VALUES ('otlp', 10, 300);",
+        "detect@otlp:300;", "detect@otlp/t1#7@8;");
+}
+
+static void progress_of_the_fourth_schema_without_a_source_is_tempos(void **state) {
+    upgrade_with_progress(*state, "", "detect@tempo:300;", "detect@tempo/t1#7@8;");
 }
 
 static void a_newer_schema_is_refused_and_kept(void **state) {
@@ -546,6 +586,7 @@ int main(void) {
         STORE_TEST(a_later_put_replaces_and_a_delete_removes),
         STORE_TEST(old_traces_expire),
         STORE_TEST(a_detectors_state_is_kept_as_bytes),
+        STORE_TEST(progress_is_that_of_a_detector_on_a_source),
         STORE_TEST(outbox_rows_come_back_in_order_and_ids_are_never_used_again),
         STORE_TEST(a_rows_group_is_kept),
         STORE_TEST(what_went_out_is_remembered_for_an_hour_or_its_groups_interval),
@@ -562,6 +603,8 @@ int main(void) {
         STORE_TEST(a_damaged_database_is_set_aside),
         STORE_TEST(a_newer_schema_is_refused_and_kept),
         STORE_TEST(a_database_of_the_first_schema_is_upgraded_and_kept),
+        STORE_TEST(progress_of_the_fourth_schema_belongs_to_the_source_that_was),
+        STORE_TEST(progress_of_the_fourth_schema_without_a_source_is_tempos),
         STORE_TEST(silences_are_put_and_deleted),
         STORE_TEST(states_of_alerts_that_are_gone_are_put_and_deleted),
         STORE_TEST(a_full_disk_leaves_nothing_of_a_batch_and_gives_it_back),
