@@ -36,6 +36,10 @@ static int reserve(sw_buf *buf, size_t more) {
     return 0;
 }
 
+int sw_buf_reserve(sw_buf *buf, size_t more) {
+    return reserve(buf, more);
+}
+
 int sw_buf_append(sw_buf *buf, const void *data, size_t len) {
     if (reserve(buf, len) != 0) {
         return -1;

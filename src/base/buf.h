@@ -21,6 +21,8 @@ typedef struct sw_buf {
 void sw_buf_init(sw_buf *buf, size_t cap);
 void sw_buf_release(sw_buf *buf); /* idempotent; frees the bytes, keeps the cap */
 void sw_buf_reset(sw_buf *buf);   /* len = 0, overflow = false, keeps the memory */
+/* Memory for `more` bytes at once, so that appending them moves nothing. As an append that is too large. */
+int sw_buf_reserve(sw_buf *buf, size_t more);
 int sw_buf_append(sw_buf *buf, const void *data, size_t len);
 int sw_buf_append_str(sw_buf *buf, const char *s);
 int sw_buf_append_char(sw_buf *buf, char c);

@@ -58,16 +58,24 @@ static sw_http_exchange *new_exchange(sw_http_server *server, struct MHD_Connect
     exchange->method = xstrdup(method);
     exchange->path = xstrdup(path);
     exchange->route = find_route(server, method, path);
-    sw_buf_init(&exchange->body, server->max_body);
+    exchange->body = server->spare;
+    sw_buf_init(&server->spare, server->max_body);
     return exchange;
 }
 
-/* An orphan has no server, and gave back what it held of its bytes when it became one. */
+/* An orphan has no server, and gave back what it held of its bytes when it became one. What is sent over and over
+ * has one size: its memory is used again. */
 static void release_body(sw_http_exchange *exchange) {
-    if (exchange->server != NULL) {
-        exchange->server->body_bytes -= exchange->counted;
+    sw_http_server *server = exchange->server;
+    if (server != NULL) {
+        server->body_bytes -= exchange->counted;
     }
     exchange->counted = 0;
+    if (server != NULL && server->spare.data == NULL && exchange->body.allocated <= HTTP_SERVER_SPARE_BODY) {
+        server->spare = exchange->body;
+        sw_buf_reset(&server->spare);
+        sw_buf_init(&exchange->body, 0);
+    }
     sw_buf_release(&exchange->body);
 }
 
@@ -199,6 +207,9 @@ static void take_headers(sw_http_exchange *exchange) {
     size_t limit = exchange->server->max_body;
     exchange->too_large = announced > limit;
     bool waits = sw_http_header(exchange, "Expect") != NULL;
+    if (!is_unwanted(exchange) && announced > 0 && announced <= HTTP_SERVER_SPARE_BODY) {
+        sw_buf_reserve(&exchange->body, (size_t)announced);
+    }
     if (is_unwanted(exchange) && (waits || announced / DISCARD_FACTOR > limit)) {
         refuse(exchange);
     }

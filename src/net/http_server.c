@@ -196,6 +196,7 @@ sw_http_server *sw_http_server_new(uv_loop_t *loop, const sw_http_server_options
     server->max_body = options->max_body > 0 ? options->max_body : HTTP_SERVER_MAX_BODY;
     server->max_bodies = options->max_bodies > 0 ? options->max_bodies : 16 * server->max_body;
     server->plain_errors = options->plain_errors;
+    sw_buf_init(&server->spare, server->max_body);
     server->patience_ms = (uint64_t)idle_s * 2000;
     server->daemon = start_daemon(server, options, fd, idle_s);
     const union MHD_DaemonInfo *info =
@@ -244,6 +245,7 @@ void sw_http_server_free(sw_http_server *server) {
     }
     free(server->routes);
     sw_tls_server_free(server->tls);
+    sw_buf_release(&server->spare);
     free(server);
 }
 

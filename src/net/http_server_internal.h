@@ -12,6 +12,7 @@
 #define HTTP_SERVER_IDLE_S 30u
 #define HTTP_SERVER_CONNECTION_MEMORY (32u << 10) /* of one connection: request line and headers must fit */
 #define HTTP_SERVER_MAX_REPLY_HEADERS 16
+#define HTTP_SERVER_SPARE_BODY (1u << 20) /* a larger body's memory is not kept for the next */
 
 typedef struct http_route {
     char *method;
@@ -71,6 +72,7 @@ struct sw_http_server {
     size_t body_bytes; /* of all exchanges, now */
     bool plain_errors;
     sw_tls_server *tls;   /* NULL: none */
+    sw_buf spare; /* memory of a body that was answered, for the next one */
     uint64_t patience_ms; /* for one request, from the end of the one before to its answer */
     int port;
     bool local;

@@ -78,23 +78,32 @@ static bool check(sw_otlp_text bytes, const struct message *type, unsigned depth
 
 /* ---- spans ---- */
 
-static uint64_t big_endian(const char *bytes) {
+/* Compilers make one load of it. */
+static inline uint64_t little_endian(const unsigned char *bytes) {
     uint64_t sum = 0;
     for (unsigned i = 0; i < 8; i++) {
-        sum = sum << 8 | (unsigned char)bytes[i];
+        sum |= (uint64_t)bytes[i] << (8 * i);
     }
     return sum;
 }
 
+static inline uint64_t big_endian(const unsigned char *bytes) {
+    return __builtin_bswap64(little_endian(bytes));
+}
+
+static uint64_t id_of(const char *bytes) {
+    return big_endian((const unsigned char *)bytes);
+}
+
 static bool read_span_id(sw_otlp_text bytes, uint64_t *id) {
-    *id = bytes.len == 8 ? big_endian(bytes.data) : 0;
+    *id = bytes.len == 8 ? id_of(bytes.data) : 0;
     return bytes.len == 8 || bytes.len == 0;
 }
 
 static bool read_trace_id(sw_otlp_text bytes, sw_otlp_trace_id *id) {
     *id = (sw_otlp_trace_id){0};
     if (bytes.len == 16) {
-        *id = (sw_otlp_trace_id){big_endian(bytes.data), big_endian(bytes.data + 8)};
+        *id = (sw_otlp_trace_id){id_of(bytes.data), id_of(bytes.data + 8)};
     }
     return bytes.len == 16 || bytes.len == 0;
 }
@@ -161,12 +170,93 @@ static bool take_field(const otlp_field *field, sw_otlp_span *span) {
     }
 }
 
+/* A key and a value that is a text, a number or a truth, as short as most are. What is not of this form is
+ * checked by the tables. */
+static inline bool is_plain_pair(const unsigned char *pair, size_t len) {
+    size_t value = len >= 2 && pair[0] == 0x0a ? 2u + pair[1] : len;
+    if (value + 2 > len || pair[value] != 0x12 || value + 2u + pair[value + 1] != len) {
+        return false;
+    }
+    if (pair[1] >= 0x80 || pair[value + 1] >= 0x80) { /* lengths of more than one byte */
+        return false;
+    }
+    const unsigned char *any = pair + value + 2;
+    size_t any_len = pair[value + 1];
+    switch (any_len >= 2 ? any[0] : 0) {
+    case 0x0a: /* string_value = 1 */
+        return any[1] < 0x80 && 2u + any[1] == any_len;
+    case 0x10: /* bool_value = 2 */
+    case 0x18: /* int_value = 3 */
+        return (any_len == 2 && any[1] < 0x80) || (any_len == 3 && any[1] >= 0x80 && any[2] < 0x80);
+    case 0x21: /* double_value = 4 */
+        return any_len == 9;
+    default:
+        return any_len == 0;
+    }
+}
+
+/* One field in the form that senders write it: by far the most. False, and nothing was read, when it is not
+ * in that form, or wrong. */
+static inline bool take_usual_field(otlp_reader *reader, sw_otlp_span *span) {
+    const unsigned char *at = reader->at;
+    size_t left = (size_t)(reader->end - at);
+    if (left < 18) { /* the longest of those that are read without looking at their length */
+        return false;
+    }
+    size_t len = at[1];
+    switch (at[0]) {
+    case 0x0a: /* trace_id = 1 */
+        if (len != 16) {
+            return false;
+        }
+        span->trace_id = (sw_otlp_trace_id){big_endian(at + 2), big_endian(at + 10)};
+        reader->at += 18;
+        return true;
+    case 0x12: /* span_id = 2 */
+    case 0x22: /* parent_span_id = 4 */
+        if (len != 8) {
+            return false;
+        }
+        *(at[0] == 0x12 ? &span->id : &span->parent_id) = big_endian(at + 2);
+        reader->at += 10;
+        return true;
+    case 0x39: /* start_time_unix_nano = 7 */
+        reader->at += 9;
+        span->start_ns = little_endian(at + 1);
+        return true;
+    case 0x41: /* end_time_unix_nano = 8 */
+        reader->at += 9;
+        span->end_ns = little_endian(at + 1);
+        return true;
+    case 0x2a: /* name = 5 */
+        if (len >= 0x80 || len + 2 > left) {
+            return false;
+        }
+        span->name = (sw_otlp_text){(const char *)at + 2, len};
+        reader->at += len + 2;
+        return true;
+    case 0x4a: /* attributes = 9 */
+        if (len >= 0x80 || len + 2 > left || !is_plain_pair(at + 2, len)) {
+            return false;
+        }
+        reader->at += len + 2;
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool sw_otlp_read_span(sw_otlp_text message, sw_otlp_span *span) {
     *span = (sw_otlp_span){.message = message};
     otlp_reader reader = otlp_reader_of(message);
     otlp_field field;
     int more = 0;
-    while ((more = otlp_next_field(&reader, &field)) > 0) {
+    for (;;) {
+        while (take_usual_field(&reader, span)) {
+        }
+        if ((more = otlp_next_field(&reader, &field)) <= 0) {
+            break;
+        }
         if (field.number >= SW_ARRAY_LEN(span_types)) {
             continue;
         }
