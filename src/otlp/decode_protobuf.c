@@ -2,6 +2,7 @@
  * ExportTraceServiceRequest in place. A Span is read by hand, since there are many; everything else that only
  * has to be well-formed is checked against small tables.
  */
+#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,17 +79,16 @@ static bool check(sw_otlp_text bytes, const struct message *type, unsigned depth
 
 /* ---- spans ---- */
 
-/* Compilers make one load of it. */
 static inline uint64_t little_endian(const unsigned char *bytes) {
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < 8; i++) {
-        sum |= (uint64_t)bytes[i] << (8 * i);
-    }
-    return sum;
+    uint64_t value = 0;
+    memcpy(&value, bytes, sizeof value);
+    return le64toh(value);
 }
 
 static inline uint64_t big_endian(const unsigned char *bytes) {
-    return __builtin_bswap64(little_endian(bytes));
+    uint64_t value = 0;
+    memcpy(&value, bytes, sizeof value);
+    return be64toh(value);
 }
 
 static uint64_t id_of(const char *bytes) {
@@ -195,65 +195,107 @@ static inline bool is_plain_pair(const unsigned char *pair, size_t len) {
     }
 }
 
-/* One field in the form that senders write it: by far the most. False, and nothing was read, when it is not
- * in that form, or wrong. */
-static inline bool take_usual_field(otlp_reader *reader, sw_otlp_span *span) {
-    const unsigned char *at = reader->at;
-    size_t left = (size_t)(reader->end - at);
-    if (left < 18) { /* the longest of those that are read without looking at their length */
-        return false;
+/* A Status with a code at most. */
+static inline bool take_plain_status(const unsigned char *status, size_t len, sw_otlp_span *span) {
+    if (len == 2 && status[0] == 0x18 && status[1] < 0x80) {
+        span->status = status[1];
+        return true;
     }
-    size_t len = at[1];
-    switch (at[0]) {
-    case 0x0a: /* trace_id = 1 */
-        if (len != 16) {
-            return false;
+    return len == 0;
+}
+
+/* Reads fields that are in the form in which senders write them: all of most spans. Where the first one
+ * begins that is not, or is wrong. */
+static const unsigned char *take_usual_fields(const unsigned char *at, const unsigned char *end,
+                                              sw_otlp_span *span) {
+    for (;;) {
+        size_t left = (size_t)(end - at);
+        if (left < 2) {
+            return at;
         }
-        span->trace_id = (sw_otlp_trace_id){big_endian(at + 2), big_endian(at + 10)};
-        reader->at += 18;
-        return true;
-    case 0x12: /* span_id = 2 */
-    case 0x22: /* parent_span_id = 4 */
-        if (len != 8) {
-            return false;
+        size_t len = at[1];
+        bool whole = len < 0x80 && len + 2 <= left;
+        switch (at[0]) {
+        case 0x0a: /* trace_id = 1 */
+            if (len != 16 || !whole) {
+                return at;
+            }
+            span->trace_id = (sw_otlp_trace_id){big_endian(at + 2), big_endian(at + 10)};
+            break;
+        case 0x12: /* span_id = 2 */
+            if (len != 8 || !whole) {
+                return at;
+            }
+            span->id = big_endian(at + 2);
+            break;
+        case 0x22: /* parent_span_id = 4 */
+            if (len != 8 || !whole) {
+                return at;
+            }
+            span->parent_id = big_endian(at + 2);
+            break;
+        case 0x2a: /* name = 5 */
+            if (!whole) {
+                return at;
+            }
+            span->name = (sw_otlp_text){(const char *)at + 2, len};
+            break;
+        case 0x30: /* kind = 6 */
+            if (len >= 0x80) {
+                return at;
+            }
+            span->kind = (uint32_t)len;
+            at += 2;
+            continue;
+        case 0x39: /* start_time_unix_nano = 7 */
+        case 0x41: /* end_time_unix_nano = 8 */
+            if (left < 9) {
+                return at;
+            }
+            *(at[0] == 0x39 ? &span->start_ns : &span->end_ns) = little_endian(at + 1);
+            at += 9;
+            continue;
+        case 0x4a: /* attributes = 9 */
+            if (!whole || !is_plain_pair(at + 2, len)) {
+                return at;
+            }
+            break;
+        case 0x7a: /* status = 15 */
+            if (!whole || !take_plain_status(at + 2, len, span)) {
+                return at;
+            }
+            break;
+        case 0x85: /* flags = 16 */
+            if (len != 1 || left < 6) {
+                return at;
+            }
+            at += 6;
+            continue;
+        default:
+            return at;
         }
-        *(at[0] == 0x12 ? &span->id : &span->parent_id) = big_endian(at + 2);
-        reader->at += 10;
-        return true;
-    case 0x39: /* start_time_unix_nano = 7 */
-        reader->at += 9;
-        span->start_ns = little_endian(at + 1);
-        return true;
-    case 0x41: /* end_time_unix_nano = 8 */
-        reader->at += 9;
-        span->end_ns = little_endian(at + 1);
-        return true;
-    case 0x2a: /* name = 5 */
-        if (len >= 0x80 || len + 2 > left) {
-            return false;
-        }
-        span->name = (sw_otlp_text){(const char *)at + 2, len};
-        reader->at += len + 2;
-        return true;
-    case 0x4a: /* attributes = 9 */
-        if (len >= 0x80 || len + 2 > left || !is_plain_pair(at + 2, len)) {
-            return false;
-        }
-        reader->at += len + 2;
-        return true;
-    default:
-        return false;
+        at += len + 2;
     }
 }
 
+/* One by one: of a whole struct compilers make a string instruction, which takes as long as reading the span.
+ */
+static inline void clear(sw_otlp_span *span) {
+    const sw_otlp_text none = {NULL, 0};
+    span->service = span->name = span->status_message = span->trace_state = none;
+    span->trace_id.high = span->trace_id.low = 0;
+    span->id = span->parent_id = span->start_ns = span->end_ns = 0;
+    span->kind = span->status = 0;
+}
+
 bool sw_otlp_read_span(sw_otlp_text message, sw_otlp_span *span) {
-    *span = (sw_otlp_span){.message = message};
+    clear(span);
+    span->message = message;
     otlp_reader reader = otlp_reader_of(message);
     otlp_field field;
     int more = 0;
     for (;;) {
-        while (take_usual_field(&reader, span)) {
-        }
+        reader.at = take_usual_fields(reader.at, reader.end, span);
         if ((more = otlp_next_field(&reader, &field)) <= 0) {
             break;
         }

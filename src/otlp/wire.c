@@ -1,5 +1,6 @@
 #include "otlp/wire.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define VARINT_MAX 10
@@ -28,16 +29,14 @@ static inline int read_varint(otlp_reader *reader, uint64_t *value) {
     return read_varint_slowly(reader, value);
 }
 
-static int read_fixed(otlp_reader *reader, unsigned size, uint64_t *value) {
+static inline int read_fixed(otlp_reader *reader, unsigned size, uint64_t *value) {
     if ((size_t)(reader->end - reader->at) < size) {
         return -1;
     }
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < size; i++) { /* little-endian; compilers make one load of it */
-        sum |= (uint64_t)reader->at[i] << (8 * i);
-    }
+    uint64_t bytes = 0;
+    memcpy(&bytes, reader->at, size);
     reader->at += size;
-    *value = sum;
+    *value = le64toh(bytes);
     return 0;
 }
 

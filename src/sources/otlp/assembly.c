@@ -12,6 +12,7 @@
 
 #define LARGEST_CHUNK ((size_t)1 << 20)
 #define CHUNKS 64       /* in a full memory, about */
+#define AHEAD 8         /* spans whose traces are fetched into the cache */
 #define SHOWN_SPAN 1200 /* about how many bytes a span takes that is shown */
 
 _Static_assert(sizeof(otlp_trace) <= 128, "a trace is two lines of cache");
@@ -25,8 +26,8 @@ struct otlp_assembly {
 
     sw_wants wants;
     int64_t longer_than_ns; /* the same */
-    otlp_trace *fresh;      /* those that offend, as a list (utlist): not in a list before the last */
-    otlp_trace *judged;     /* were; the first to be so first */
+    otlp_offence *fresh;    /* not in a list before the last */
+    otlp_offence *judged;   /* were; the first to be so first */
     otlp_shown *orphans;    /* listed, and their traces are gone */
     const sw_trace **list;
     size_t n_list, list_allocated;
@@ -65,9 +66,9 @@ static void free_shown(otlp_assembly *assembly, otlp_shown *shown) {
     free(shown);
 }
 
-static void forget_shown(otlp_assembly *assembly, otlp_trace *trace) {
-    otlp_shown *shown = trace->shown;
-    trace->shown = NULL;
+static void forget_shown(otlp_assembly *assembly, otlp_offence *offence) {
+    otlp_shown *shown = offence->shown;
+    offence->shown = NULL;
     if (shown != NULL && shown->listed) {
         LL_PREPEND(assembly->orphans, shown);
     } else if (shown != NULL) {
@@ -87,10 +88,11 @@ static size_t rescued_bytes(const otlp_kept_span *span) {
     return sizeof *span + span->message_len + span->service_len;
 }
 
-static void forget_rescued(otlp_assembly *assembly, otlp_trace *trace) {
-    while (trace->rescued != NULL) {
-        otlp_kept_span *span = trace->rescued;
-        trace->rescued = span->older;
+static void forget_rescued(otlp_assembly *assembly, otlp_offence *offence) {
+    otlp_trace *trace = offence->trace;
+    while (offence->rescued != NULL) {
+        otlp_kept_span *span = offence->rescued;
+        offence->rescued = span->older;
         assembly->kept_bytes -= rescued_bytes(span);
         if (trace->ids != NULL) {
             otlp_ids_remove(trace->ids, span->id);
@@ -108,20 +110,30 @@ static void remove_trace(otlp_assembly *assembly, otlp_trace *trace) {
     otlp_traces_remove(&assembly->traces, trace);
 }
 
-/* From now on it is as one that does not offend: nothing of it is kept but what the ring still has. The trace
- * may be gone afterwards. */
-static void give_up(otlp_assembly *assembly, otlp_trace *trace) {
-    if (trace->judged) {
-        DL_DELETE(assembly->judged, trace);
+/* From now on its trace is as one that does not offend: nothing of it is kept but what the ring still has.
+ * The trace may be gone afterwards. */
+static void give_up(otlp_assembly *assembly, otlp_offence *offence) {
+    otlp_trace *trace = offence->trace;
+    if (offence->judged) {
+        DL_DELETE(assembly->judged, offence);
     } else {
-        DL_DELETE(assembly->fresh, trace);
+        DL_DELETE(assembly->fresh, offence);
     }
-    trace->offends = trace->judged = trace->listed_once = false;
-    forget_shown(assembly, trace);
-    forget_rescued(assembly, trace);
+    forget_shown(assembly, offence);
+    forget_rescued(assembly, offence);
+    trace->offence = NULL;
+    assembly->kept_bytes -= sizeof *offence;
+    free(offence);
     if (trace->n_spans == 0) {
         remove_trace(assembly, trace);
     }
+}
+
+static otlp_offence *begin_offence(otlp_assembly *assembly, otlp_trace *trace) {
+    trace->offence = xcalloc(1, sizeof *trace->offence);
+    trace->offence->trace = trace;
+    assembly->kept_bytes += sizeof *trace->offence;
+    return trace->offence;
 }
 
 void otlp_assembly_free(otlp_assembly *assembly) {
@@ -151,7 +163,7 @@ static bool is_quiet(const otlp_trace *trace, int64_t mono_ns) {
            mono_ns - trace->first_mono_ns >= OTLP_HELD_S * SW_NS_PER_S;
 }
 
-static void rescue(otlp_assembly *assembly, otlp_trace *trace, const otlp_kept_span *span) {
+static void rescue(otlp_assembly *assembly, otlp_offence *offence, const otlp_kept_span *span) {
     otlp_kept_span *copy = xmalloc(rescued_bytes(span));
     char *bytes = (char *)(copy + 1);
     *copy = *span;
@@ -159,15 +171,15 @@ static void rescue(otlp_assembly *assembly, otlp_trace *trace, const otlp_kept_s
     copy->message = bytes + span->service_len;
     memcpy(bytes, span->service_len > 0 ? span->service : "", span->service_len);
     memcpy(bytes + span->service_len, span->message, span->message_len);
-    LL_PREPEND2(trace->rescued, copy, older);
+    LL_PREPEND2(offence->rescued, copy, older);
     assembly->kept_bytes += rescued_bytes(copy);
 }
 
 /* The ring is about to drop the span. */
 static void let_go(otlp_assembly *assembly, const otlp_kept_span *span, int64_t mono_ns) {
     otlp_trace *trace = otlp_traces_at(&assembly->traces, span->trace);
-    if (trace->offends) {
-        rescue(assembly, trace, span);
+    if (trace->offence != NULL) {
+        rescue(assembly, trace->offence, span);
         return;
     }
     assembly->dropped += !is_quiet(trace, mono_ns);
@@ -183,6 +195,9 @@ static void drop_oldest(otlp_assembly *assembly, int64_t mono_ns) {
     otlp_batch *batch = NULL;
     while ((batch = otlp_ring_next(assembly->ring.oldest, batch)) != NULL) {
         for (size_t i = 0; i < batch->n_spans; i++) {
+            if (i + AHEAD < batch->n_spans) {
+                __builtin_prefetch(otlp_traces_at(&assembly->traces, batch->spans[i + AHEAD].trace), 1);
+            }
             let_go(assembly, &batch->spans[i], mono_ns);
         }
     }
@@ -210,16 +225,16 @@ static bool free_some(otlp_assembly *assembly, int64_t mono_ns) {
 }
 
 void otlp_assembly_forget(otlp_assembly *assembly, int64_t before_mono_ns) {
-    otlp_trace *lists[] = {assembly->judged, assembly->fresh};
+    otlp_offence *lists[] = {assembly->judged, assembly->fresh};
     while (assembly->ring.oldest != NULL && assembly->ring.oldest->newest_mono_ns < before_mono_ns) {
         drop_oldest(assembly, INT64_MAX);
     }
     for (size_t i = 0; i < SW_ARRAY_LEN(lists); i++) {
-        otlp_trace *trace = lists[i], *next = NULL;
-        for (; trace != NULL; trace = next) {
-            next = trace->next;
-            if (trace->last_mono_ns < before_mono_ns) {
-                give_up(assembly, trace);
+        otlp_offence *offence = lists[i], *next = NULL;
+        for (; offence != NULL; offence = next) {
+            next = offence->next;
+            if (offence->trace->last_mono_ns < before_mono_ns) {
+                give_up(assembly, offence);
             }
         }
     }
@@ -273,7 +288,7 @@ static const otlp_kept_span *next_span(const otlp_assembly *assembly, const otlp
         return older;
     }
     *in_ring = false;
-    return trace->rescued;
+    return trace->offence != NULL ? trace->offence->rescued : NULL;
 }
 
 static bool has_among(const otlp_assembly *assembly, const otlp_trace *trace, uint64_t id) {
@@ -295,12 +310,11 @@ static bool has_span(const otlp_assembly *assembly, const otlp_trace *trace, uin
         return otlp_ids_has(trace->ids, id);
     }
     uint16_t print = print_of(id);
-    for (unsigned i = 0; i < trace->n_prints; i++) {
-        if (trace->prints[i] == print) {
-            return has_among(assembly, trace, id);
-        }
+    unsigned found = 0;
+    for (unsigned i = 0; i < OTLP_PRINTS; i++) { /* all of them: without a branch it is quicker */
+        found |= trace->prints[i] == print;
     }
-    return false;
+    return found != 0 && has_among(assembly, trace, id);
 }
 
 static void remember_id(otlp_assembly *assembly, otlp_trace *trace, uint64_t id) {
@@ -326,21 +340,21 @@ static bool offends(const otlp_assembly *assembly, const otlp_trace *trace) {
 
 /* It has a span more, or something else is wanted. */
 static void look_again(otlp_assembly *assembly, otlp_trace *trace) {
-    bool did = trace->offends;
+    otlp_offence *offence = trace->offence;
     if (!offends(assembly, trace)) {
-        if (did) {
-            give_up(assembly, trace);
+        if (offence != NULL) {
+            give_up(assembly, offence);
         }
         return;
     }
-    if (did && trace->judged) {
-        DL_DELETE(assembly->judged, trace);
+    if (offence == NULL) {
+        offence = begin_offence(assembly, trace);
+        DL_APPEND(assembly->fresh, offence);
+    } else if (offence->judged) {
+        DL_DELETE(assembly->judged, offence);
+        DL_APPEND(assembly->fresh, offence);
     }
-    if (!did || trace->judged) {
-        DL_APPEND(assembly->fresh, trace);
-    }
-    trace->offends = true;
-    trace->judged = trace->listed_once = false;
+    offence->judged = offence->listed_once = false;
 }
 
 static otlp_trace *trace_of(otlp_assembly *assembly, sw_otlp_trace_id id) {
@@ -410,31 +424,31 @@ static void build(const otlp_assembly *assembly, const otlp_trace *trace, size_t
     free(spans);
 }
 
-static void add_to_list(otlp_assembly *assembly, otlp_trace *trace) {
+static void add_to_list(otlp_assembly *assembly, otlp_shown *shown) {
     if (assembly->n_list == assembly->list_allocated) {
         assembly->list_allocated = assembly->list_allocated == 0 ? 64 : assembly->list_allocated * 2;
         assembly->list = xrealloc_array(assembly->list, assembly->list_allocated, sizeof *assembly->list);
     }
-    assembly->list[assembly->n_list++] = &trace->shown->trace;
-    trace->shown->listed = true;
+    assembly->list[assembly->n_list++] = &shown->trace;
+    shown->listed = true;
 }
 
 /* Nothing of the last list is lent any more, and what was in it has been judged. */
 static void end_list(otlp_assembly *assembly) {
     assembly->n_list = 0;
     free_orphans(assembly);
-    otlp_trace *trace = NULL, *next = NULL;
-    DL_FOREACH(assembly->judged, trace) {
-        trace->shown->listed = false;
+    otlp_offence *offence = NULL, *next = NULL;
+    DL_FOREACH(assembly->judged, offence) {
+        offence->shown->listed = false;
     }
-    DL_FOREACH_SAFE(assembly->fresh, trace, next) {
-        if (trace->shown != NULL) {
-            trace->shown->listed = false;
+    DL_FOREACH_SAFE(assembly->fresh, offence, next) {
+        if (offence->shown != NULL) {
+            offence->shown->listed = false;
         }
-        if (trace->listed_once) {
-            DL_DELETE(assembly->fresh, trace);
-            trace->judged = true;
-            DL_APPEND(assembly->judged, trace);
+        if (offence->listed_once) {
+            DL_DELETE(assembly->fresh, offence);
+            offence->judged = true;
+            DL_APPEND(assembly->judged, offence);
         }
     }
 }
@@ -448,25 +462,26 @@ static void want(otlp_assembly *assembly, const sw_wants *wants) {
     uint32_t last = assembly->traces.n_numbered;
     for (uint32_t i = 1; i <= last && assembly->traces.n > 0; i++) {
         otlp_trace *trace = otlp_traces_at(&assembly->traces, i);
-        if (trace->n_spans > 0 && offends(assembly, trace) != trace->offends) {
+        if (trace->n_spans > 0 && offends(assembly, trace) != (trace->offence != NULL)) {
             look_again(assembly, trace);
         }
     }
 }
 
 /* False when there is no room for it. */
-static bool show(otlp_assembly *assembly, otlp_trace *trace, int64_t mono_ns) {
+static bool show(otlp_assembly *assembly, otlp_offence *offence, int64_t mono_ns) {
+    const otlp_trace *trace = offence->trace;
     size_t n = trace->n_spans < OTLP_MAX_SPANS_OFFERED ? trace->n_spans : OTLP_MAX_SPANS_OFFERED;
-    forget_shown(assembly, trace); /* an older form */
+    forget_shown(assembly, offence); /* an older form */
     while (!fits(assembly, n * SHOWN_SPAN)) {
         if (!free_some(assembly, mono_ns)) {
             return false;
         }
     }
-    trace->shown = xcalloc(1, sizeof *trace->shown);
-    build(assembly, trace, OTLP_MAX_SPANS_OFFERED, &trace->shown->trace);
-    trace->shown->bytes = sizeof *trace->shown + otlp_built_bytes(&trace->shown->trace);
-    assembly->kept_bytes += trace->shown->bytes;
+    otlp_shown *shown = offence->shown = xcalloc(1, sizeof *shown);
+    build(assembly, trace, OTLP_MAX_SPANS_OFFERED, &shown->trace);
+    shown->bytes = sizeof *shown + otlp_built_bytes(&shown->trace);
+    assembly->kept_bytes += shown->bytes;
     return true;
 }
 
@@ -474,20 +489,20 @@ size_t otlp_assembly_offer(otlp_assembly *assembly, const sw_wants *wants, int64
     size_t not_shown = 0;
     end_list(assembly);
     want(assembly, wants);
-    otlp_trace *trace = NULL;
-    DL_FOREACH(assembly->fresh, trace) {
-        if (!is_quiet(trace, mono_ns)) {
+    otlp_offence *offence = NULL;
+    DL_FOREACH(assembly->fresh, offence) {
+        if (!is_quiet(offence->trace, mono_ns)) {
             continue;
         }
-        if (!show(assembly, trace, mono_ns)) {
+        if (!show(assembly, offence, mono_ns)) {
             not_shown++;
             continue;
         }
-        trace->listed_once = true;
-        add_to_list(assembly, trace);
+        offence->listed_once = true;
+        add_to_list(assembly, offence->shown);
     }
-    DL_FOREACH(assembly->judged, trace) {
-        add_to_list(assembly, trace);
+    DL_FOREACH(assembly->judged, offence) {
+        add_to_list(assembly, offence->shown);
     }
     return not_shown;
 }
@@ -504,7 +519,7 @@ void otlp_assembly_each_trace(const otlp_assembly *assembly,
     for (uint32_t i = 1; i <= assembly->traces.n_numbered; i++) {
         const otlp_trace *trace = otlp_traces_at(&assembly->traces, i);
         const otlp_trace_summary summary = {trace->id,      trace->last_mono_ns, trace->longest_ns,
-                                            trace->n_spans, trace->error,        trace->offends};
+                                            trace->n_spans, trace->error,        trace->offence != NULL};
         if (trace->n_spans > 0 && !each(&summary, arg)) {
             return;
         }

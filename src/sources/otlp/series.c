@@ -40,12 +40,21 @@ struct step {
     UT_hash_handle hh;
 };
 
+/* Found lately, by where their names begin and end: quicker than the tables. */
+#define N_RECENT 1024
+struct recent {
+    const struct step *step;
+    struct entry *entry;
+};
+
 struct otlp_series {
     int64_t step_s, forgotten_before_s;
     size_t max_entries, n_entries;
     double log_gamma;
     uint64_t overflowed;
     struct step *steps;
+    struct step *last; /* that a span came for; or NULL */
+    struct recent recent[N_RECENT];
 };
 
 /* ---- the sketch ---- */
@@ -56,14 +65,11 @@ static int bin_of(const otlp_series *series, int64_t duration_ns) {
 }
 
 static void sketch_add(struct sketch *sketch, int index, double count) {
-    size_t low = 0, high = sketch->n;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (sketch->bins[middle].index < index) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
+    size_t low = 0;
+    for (size_t n = sketch->n; n > 0;) { /* without a branch to foresee */
+        size_t half = (n + 1) / 2;
+        low += sketch->bins[low + half - 1].index < index ? half : 0;
+        n -= half;
     }
     if (low < sketch->n && sketch->bins[low].index == index) {
         sketch->bins[low].count += count;
@@ -135,6 +141,37 @@ static struct entry *entry_of(otlp_series *series, struct step *step, const char
     return entry;
 }
 
+static uint64_t edges_of(sw_otlp_text text) {
+    uint64_t first = 0, last = 0;
+    if (text.len >= sizeof first) {
+        memcpy(&first, text.data, sizeof first);
+        memcpy(&last, text.data + text.len - sizeof last, sizeof last);
+    } else if (text.len > 0) {
+        memcpy(&first, text.data, text.len);
+    }
+    return (first ^ text.len) * UINT64_C(0x9E3779B97F4A7C15) ^ last;
+}
+
+static bool is_named(const struct entry *entry, sw_otlp_text service, sw_otlp_text operation) {
+    return entry->name_len == service.len + 1 + operation.len && service.len > 0 && operation.len > 0 &&
+           memcmp(entry->name, service.data, service.len) == 0 && entry->name[service.len] == '\0' &&
+           memcmp(entry->name + service.len + 1, operation.data, operation.len) == 0;
+}
+
+static struct entry *entry_for(otlp_series *series, struct step *step, sw_otlp_text service,
+                               sw_otlp_text operation) {
+    uint64_t hash = (edges_of(service) * 31 + edges_of(operation)) * UINT64_C(0x9E3779B97F4A7C15);
+    struct recent *recent = &series->recent[hash / (UINT64_MAX / N_RECENT + 1)];
+    if (recent->step == step && is_named(recent->entry, service, operation)) {
+        return recent->entry;
+    }
+    char name[2 * NAME_MAX_BYTES + 1];
+    size_t len = write_name(name, service, operation);
+    struct entry *entry = entry_of(series, step, name, len);
+    *recent = (struct recent){step, entry};
+    return entry;
+}
+
 /* ---- steps ---- */
 
 otlp_series *otlp_series_new(int64_t step_s, size_t max_entries) {
@@ -148,6 +185,8 @@ otlp_series *otlp_series_new(int64_t step_s, size_t max_entries) {
 
 static void free_step(otlp_series *series, struct step *step) {
     series->n_entries -= HASH_COUNT(step->entries);
+    series->last = NULL;
+    memset(series->recent, 0, sizeof series->recent);
     HASH_DEL(series->steps, step);
     free_entries(&step->entries);
     free(step);
@@ -173,15 +212,17 @@ bool otlp_series_add(otlp_series *series, int64_t at_s, sw_otlp_text service, sw
     if (at_s < series->forgotten_before_s || at_s < 0) {
         return false;
     }
-    struct step *step = step_at(series, at_s);
+    struct step *step = series->last;
+    if (step == NULL || at_s < step->start_s || at_s - step->start_s >= series->step_s) {
+        step = step_at(series, at_s);
+    }
     if (step == NULL) {
         step = xcalloc(1, sizeof *step);
         step->start_s = at_s / series->step_s * series->step_s;
         HASH_ADD(hh, series->steps, start_s, sizeof step->start_s, step);
     }
-    char name[2 * NAME_MAX_BYTES + 1];
-    size_t len = write_name(name, service, operation);
-    struct entry *entry = entry_of(series, step, name, len);
+    series->last = step;
+    struct entry *entry = entry_for(series, step, service, operation);
     entry->count += weight;
     entry->errors += error ? weight : 0;
     sketch_add(&entry->sketch, bin_of(series, duration_ns), weight);

@@ -25,24 +25,30 @@ typedef struct otlp_shown {
     struct otlp_shown *next; /* among those without their trace */
 } otlp_shown;
 
-#define OTLP_PRINTS 10 /* as many as make a trace two lines of cache; most have fewer spans */
+/* What is kept of a trace that offends. */
+typedef struct otlp_offence {
+    struct otlp_trace *trace;
+    otlp_kept_span *rescued;          /* copies of those that the ring has dropped, newest first */
+    otlp_shown *shown;                /* or NULL */
+    bool judged;                      /* was listed before the last list */
+    bool listed_once;                 /* in the last list, in this form */
+    struct otlp_offence *prev, *next; /* utlist, by `judged` */
+} otlp_offence;
+
+#define OTLP_PRINTS 24 /* as many as make a trace two lines of cache; most have fewer spans */
 
 typedef struct otlp_trace {
     sw_otlp_trace_id id;
     int64_t first_mono_ns, last_mono_ns;
-    int64_t longest_ns;             /* of its spans */
-    otlp_kept_span *newest;         /* in the ring; gone when newest_chunk is */
-    otlp_kept_span *rescued;        /* copies of those that the ring has dropped, newest first */
-    otlp_ids *ids;                  /* in a trace of many spans; else NULL */
-    otlp_shown *shown;              /* or NULL */
-    struct otlp_trace *prev, *next; /* among those that offend */
+    int64_t longest_ns;     /* of its spans */
+    otlp_kept_span *newest; /* in the ring; gone when newest_chunk is */
+    otlp_ids *ids;          /* in a trace of many spans; else NULL */
+    otlp_offence *offence;  /* when it offends, as was wanted last; else NULL */
     uint32_t number, newest_chunk;
     uint32_t n_spans;             /* that are known; 0: there is no such trace */
     uint16_t prints[OTLP_PRINTS]; /* parts of the ids of its first spans, while there are no `ids` */
     uint8_t n_prints;
-    bool error : 1, offends : 1; /* as was wanted last */
-    bool judged : 1;             /* was listed before the last list */
-    bool listed_once : 1;        /* in the last list, in this form */
+    bool error; /* of one of its spans */
 } otlp_trace;
 
 typedef struct otlp_traces {
