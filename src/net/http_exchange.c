@@ -63,8 +63,8 @@ static sw_http_exchange *new_exchange(sw_http_server *server, struct MHD_Connect
     return exchange;
 }
 
-/* An orphan has no server, and gave back what it held of its bytes when it became one. What is sent over and over
- * has one size: its memory is used again. */
+/* An orphan has no server, and gave back what it held of its bytes when it became one. What is sent over and
+ * over has one size: its memory is used again. */
 static void release_body(sw_http_exchange *exchange) {
     sw_http_server *server = exchange->server;
     if (server != NULL) {

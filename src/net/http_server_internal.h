@@ -72,7 +72,7 @@ struct sw_http_server {
     size_t body_bytes; /* of all exchanges, now */
     bool plain_errors;
     sw_tls_server *tls;   /* NULL: none */
-    sw_buf spare; /* memory of a body that was answered, for the next one */
+    sw_buf spare;         /* memory of a body that was answered, for the next one */
     uint64_t patience_ms; /* for one request, from the end of the one before to its answer */
     int port;
     bool local;
