@@ -138,7 +138,8 @@ struct sw_agent {
 
 /* wiring.c: everything but signals and listeners. `receives`: sources that are sent to are among them, not
  * only those that can be asked. 0, or an exit code after saying why. */
-int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths *paths, bool receives);
+int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths *paths,
+                  const sw_clock *clock, bool receives);
 /* Frees what open made, in the opposite order, and closes the loop. */
 void sw_agent_close(sw_agent *agent);
 

@@ -161,7 +161,7 @@ int sw_agent_once(const sw_config *config, const sw_agent_paths *paths, bool jso
     sw_agent_paths own = *paths;
     own.storage = folder;
     struct once once = {.json = json, .send = send, .sent_all = true, .findings = json_array()};
-    int result = sw_agent_open(&once.agent, config, &own, false);
+    int result = sw_agent_open(&once.agent, config, &own, sw_clock_system(), false);
     if (result == 0) {
         once.agent.tick_done = tick_done;
         once.agent.found = found;

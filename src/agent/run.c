@@ -112,7 +112,7 @@ static void say_hello(const sw_agent *agent) {
 
 int sw_agent_run(const sw_config *config, const sw_agent_paths *paths) {
     sw_agent agent;
-    int result = sw_agent_open(&agent, config, paths, true);
+    int result = sw_agent_open(&agent, config, paths, sw_clock_system(), true);
     if (result != 0) {
         return result;
     }

@@ -130,8 +130,9 @@ static void open_detectors(sw_agent *agent) {
     agent->detectors = sw_detectors_new(&agent->loop, agent->clock, agent->metrics, &options);
 }
 
-int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths *paths, bool receives) {
-    *agent = (sw_agent){.config = config, .paths = *paths, .clock = sw_clock_system()};
+int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths *paths,
+                  const sw_clock *clock, bool receives) {
+    *agent = (sw_agent){.config = config, .paths = *paths, .clock = clock};
     agent->started_at_ns = sw_wall_ns(agent->clock);
     sw_buf_init(&agent->told, SW_TOLD_MAX);
     uv_loop_init(&agent->loop);
