@@ -100,7 +100,7 @@ static void run_until_idle(struct fixture *f) {
     sw_agent *agent = &f->agent;
     for (int quiet = 0; quiet < 20;) {
         sw_commit_flush(agent); /* nothing else keeps the loop alive */
-        sw_outbox_committed(agent->outbox);
+        sw_receivers_committed(agent);
         uv_run(&agent->loop, UV_RUN_NOWAIT);
         uv_run(&f->receiver_loop, UV_RUN_NOWAIT);
         bool idle = sw_http_client_active(agent->http) == 0 && sw_commit_idle(agent) &&
@@ -224,8 +224,8 @@ static void step_the_clock(struct fixture *f, int64_t step_s, bool with_restart)
     assert_int_equal(count_of(ended, ";"), 4);
     ticks(f, "", 600);
     assert_string_equal(told(f), "");
-    assert_int_equal(sw_outbox_depth(f->agent.outbox), 0);
-    assert_int_equal(sw_outbox_dead(f->agent.outbox), 0);
+    assert_int_equal(sw_receivers_depth(&f->agent), 0);
+    assert_int_equal(sw_receivers_dead(&f->agent), 0);
     assert_int_equal(sw_alerts_count(f->agent.alerts), 0);
 }
 
@@ -290,7 +290,7 @@ static void a_receiver_that_is_away_for_a_day_gets_everything_once_and_in_order(
     }
     size_t away = f->receiver.n;
     assert_true(away >= 24 && away < 24 * 3600 / 15); /* it goes on trying, and not without a pause */
-    assert_true(sw_outbox_oldest_age_ms(f->agent.outbox) >= INT64_C(86400) * 1000);
+    assert_true(sw_receiver_oldest_age_ms(sw_receivers_at(&f->agent, 0)) >= INT64_C(86400) * 1000);
     told(f);
     f->receiver.otherwise = OK;
     char everything[4096] = "";
@@ -299,8 +299,8 @@ static void a_receiver_that_is_away_for_a_day_gets_everything_once_and_in_order(
         tick(f, "before,later");
         strcat(everything, told(f));
     }
-    assert_int_equal(sw_outbox_depth(f->agent.outbox), 0);
-    assert_int_equal(sw_outbox_dead(f->agent.outbox), 0);
+    assert_int_equal(sw_receivers_depth(&f->agent), 0);
+    assert_int_equal(sw_receivers_dead(&f->agent), 0);
     const char *begins = strstr(everything, "firing passing;"),
                *ends = strstr(everything, "resolved passing;");
     assert_true(begins != NULL && ends != NULL && begins < ends);
@@ -326,12 +326,12 @@ static void after_max_age_it_is_a_dead_letter_and_the_rest_is_delivered(void **s
         pass(f, HOUR_S);
         tick(f, hour < 60 ? "" : "young");
     }
-    assert_int_equal(sw_outbox_dead(f->agent.outbox), 2); /* it began, and it ended */
+    assert_int_equal(sw_receivers_dead(&f->agent), 2); /* it began, and it ended */
     told(f);
     f->receiver.otherwise = OK;
     pass(f, HOUR_S);
     tick(f, "young");
-    assert_int_equal(sw_outbox_depth(f->agent.outbox), 0);
+    assert_int_equal(sw_receivers_depth(&f->agent), 0);
     const char *text = told(f);
     assert_null(strstr(text, "old;"));
     assert_true(count_of(text, "firing young;") >= 1);
