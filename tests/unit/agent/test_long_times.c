@@ -56,7 +56,7 @@ static void load_config(struct fixture *f) {
 }
 
 static void open_agent(struct fixture *f) {
-    assert_int_equal(sw_agent_open(&f->agent, &f->config, &f->paths, &f->clock), 0);
+    assert_int_equal(sw_agent_open(&f->agent, &f->config, &f->paths, &f->clock, true), 0);
 }
 
 static int set_up(void **state) {
