@@ -148,7 +148,7 @@ static void tick(struct fixture *f, const char *types) {
                                          .window_complete = true};
         }
     }
-    sw_alerting_apply(&f->agent, "detect", findings, n, true);
+    sw_alerting_apply(&f->agent, "detect", "test", findings, n, true);
     sw_silencing_sweep(&f->agent);
     run_until_idle(f);
     for (size_t i = 0; i < n; i++) {
