@@ -46,12 +46,22 @@
 ---@field why spanwatch.NotificationWhy What decided.
 ---@field culprit? spanwatch.NotificationCulprit The span to look at first, of one offending trace; nil when that trace is not known.
 ---@field critical_path? {service: string, name: string, self_time_ms: number}[] Where the time of that trace went, in the order of time; the 20 longest spans.
+---@field likely_cause? spanwatch.NotificationCause Another alert that fires now and that the traces name as the cause.
 ---@field alerts? spanwatch.Notification[] In a notification of a group: each alert's own, the worst first; also when it is just one.
 ---@field group_labels? table<string, string> What they have in common.
 ---@field group_key? string Identity of the group; "" in a summary of what was held back.
 ---@field firing_alerts? integer
 ---@field resolved_alerts? integer
 ---@field truncated_alerts? integer How many are not in `alerts`.
+
+---@class spanwatch.NotificationCause
+---@field fingerprint string
+---@field type string
+---@field service string
+---@field summary string
+---@field trace_id string The trace and the span that prove it.
+---@field span_id string
+---@field span_name string
 
 ---@class spanwatch.NotificationWhy
 ---@field detector string

@@ -9,6 +9,7 @@
 #include "agent/receivers.h"
 #include "agent/routing.h"
 #include "alerts/alerts.h"
+#include "alerts/inhibition.h"
 #include "alerts/silences.h"
 #include "base/clock.h"
 #include "config/mute_times.h"
@@ -89,6 +90,11 @@ struct sw_agent {
     sw_alerts *alerts;
     sw_silences *silences;
     sw_mute_times *mute_times;
+    /* inhibiting.c */
+    sw_inhibit_rules inhibit_rules;
+    sw_inhibition *inhibition, *inhibition_before; /* as it was decided last; before that, while it decides */
+    bool inhibition_waits; /* an alert that could be inhibited waits for the decision */
+    bool inhibition_decides;
     sw_detectors *detectors;
     sw_feed feeds[SW_SOURCES];
     sw_otlp_receiver *otlp_receiver; /* what sends to the source OTLP; each may be NULL */
@@ -146,8 +152,9 @@ void sw_agent_close(sw_agent *agent);
 /* tick.c */
 void sw_tick_start(sw_agent *agent); /* first tick now, then every interval */
 void sw_tick_stop(sw_agent *agent);
-void sw_tick_once(sw_agent *agent);      /* one tick; agent->tick_done is called at its end */
-void sw_tick_evaluated(sw_agent *agent); /* judge.c: an evaluation has ended */
+void sw_tick_once(sw_agent *agent);               /* one tick; agent->tick_done is called at its end */
+void sw_tick_evaluated(sw_agent *agent);          /* judge.c: an evaluation has ended */
+bool sw_tick_is_under_way(const sw_agent *agent); /* not everything has been polled and judged */
 
 /* feeds.c: the sources, and how they are. */
 void sw_feeds_open(sw_agent *agent, bool receives);
@@ -235,6 +242,20 @@ sw_silences_sink sw_silencing_sink(sw_agent *agent); /* stores what changes, in 
 const char *sw_silencing_reason(const sw_agent *agent, const sw_alert *alert);
 /* Ends what is over, and sends what is not kept back any more: once per tick, and after a change. */
 void sw_silencing_sweep(sw_agent *agent);
+
+/* inhibiting.c: what is kept back because of another alert. */
+void sw_inhibiting_open(sw_agent *agent);
+void sw_inhibiting_close(sw_agent *agent);
+/* Around telling what was withheld. It is decided only while no evaluation is under way. */
+void sw_inhibiting_begin(sw_agent *agent);
+void sw_inhibiting_end(sw_agent *agent);
+/* Whether the notification must not be told now: it is inhibited, or that is not decided yet. Ends are never
+ * kept back. *counts: it is inhibited, and was not when that was decided before. */
+bool sw_inhibiting_holds(sw_agent *agent, const sw_alert *alert, sw_notice notice, bool *counts);
+/* For a notification that is told now; NULL when there is none, or it is not decided. */
+const sw_likely_cause *sw_inhibiting_cause(const sw_agent *agent, const sw_alert *alert);
+/* As it is now, for those who ask. Caller frees. */
+sw_inhibition *sw_inhibiting_now(const sw_agent *agent);
 
 /* formatting.c: a receiver's format, for its outbox; it is closed after the outbox. */
 sw_formatting *sw_formatting_open(sw_agent *agent, const sw_receiver_config *receiver);

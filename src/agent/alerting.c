@@ -88,7 +88,8 @@ static void tell_routes(struct telling *telling, sw_notice notice) {
 
 /* `receiver` NULL: as routes say. */
 static void notify(sw_agent *agent, const sw_alert *alert, sw_notice notice, const char *receiver) {
-    sw_payload_options options = {.trace_url = agent->config->trace_url_template};
+    sw_payload_options options = {.trace_url = agent->config->trace_url_template,
+                                  .likely_cause = sw_inhibiting_cause(agent, alert)};
     struct telling telling = {.agent = agent, .alert = alert, .now_ns = sw_wall_ns(agent->clock)};
     sw_buf body;
     sw_buf_init(&body, PAYLOAD_MAX);
@@ -140,10 +141,14 @@ static bool withheld(const sw_alert *alert, sw_notice notice, bool again, void *
         count(agent, alert->type, 1);
     }
     const char *reason = sw_silencing_reason(agent, alert);
+    bool counts = !again;
+    if (reason == NULL && sw_inhibiting_holds(agent, alert, notice, &counts)) {
+        reason = "inhibited";
+    }
     if (reason != NULL) {
         sw_evaluation_withheld(agent->evaluation, alert, notice, reason);
     }
-    if (reason != NULL && !again) {
+    if (reason != NULL && counts) {
         sw_metric_add(agent->m.suppressed, 1, reason);
     }
     return reason != NULL;
@@ -223,7 +228,9 @@ void sw_alerting_tell_withheld(sw_agent *agent) {
     sw_alerts_sink sink = sink_of(agent);
     int64_t now = sw_wall_ns(agent->clock);
     agent->evaluation = sw_evaluation_begin(SW_AGENT_SELF, now);
+    sw_inhibiting_begin(agent);
     sw_alerts_tell_withheld(agent->alerts, now, &sink);
+    sw_inhibiting_end(agent);
     if (sw_evaluation_is_eventful(agent->evaluation)) {
         sw_evaluations_keep(agent->evaluations, agent->evaluation);
     } else {

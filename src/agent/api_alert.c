@@ -32,13 +32,15 @@ static json_t *time_or_null(int64_t ns) {
 }
 
 /* The notification's fields, but with all evidence, told or not. NULL when that is too much. */
-static json_t *notification_of(const sw_agent *agent, const sw_alert *alert) {
+static json_t *notification_of(const sw_agent *agent, const sw_inhibition *inhibition,
+                               const sw_alert *alert) {
     sw_alert all = {0};
     sw_alert_copy(&all, alert);
     for (size_t i = 0; i < all.n_evidence; i++) {
         all.evidence[i].notified = false;
     }
-    sw_payload_options options = {.trace_url = agent->config->trace_url_template};
+    sw_payload_options options = {.trace_url = agent->config->trace_url_template,
+                                  .likely_cause = sw_inhibition_cause(inhibition, alert->fingerprint)};
     sw_buf text;
     sw_buf_init(&text, DETAIL_MAX);
     int rc = sw_payload_json(&all, SW_NOTICE_FIRING, sw_wall_ns(agent->clock), &options, &text);
@@ -60,8 +62,8 @@ static json_t *told_json(const sw_alert *alert) {
     return object;
 }
 
-static json_t *detail_of(const sw_agent *agent, const sw_alert *alert) {
-    json_t *root = notification_of(agent, alert);
+static json_t *detail_of(const sw_agent *agent, const sw_inhibition *inhibition, const sw_alert *alert) {
+    json_t *root = notification_of(agent, inhibition, alert);
     if (root == NULL) {
         return NULL;
     }
@@ -74,6 +76,7 @@ static json_t *detail_of(const sw_agent *agent, const sw_alert *alert) {
     json_object_set_new(root, "last_notified_at", time_or_null(alert->last_notified_ns));
     json_object_set_new(root, "told", told_json(alert));
     json_object_set_new(root, "silenced_by", sw_api_silenced_by(agent, alert));
+    json_object_set_new(root, "inhibited_by", sw_api_inhibited_by(inhibition, alert));
     return root;
 }
 
@@ -91,7 +94,9 @@ static void get_alert(sw_http_exchange *exchange, void *arg) {
                                                   : "more than one alert has a fingerprint that begins so"));
         return;
     }
-    json_t *detail = detail_of(agent, sw_alerts_find(agent->alerts, search.found));
+    sw_inhibition *inhibition = sw_inhibiting_now(agent);
+    json_t *detail = detail_of(agent, inhibition, sw_alerts_find(agent->alerts, search.found));
+    sw_inhibition_free(inhibition);
     if (detail == NULL) {
         sw_api_reply_json(exchange, 500, json_pack("{s:s}", "error", "the alert is too large to be shown"));
     } else {

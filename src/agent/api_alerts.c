@@ -56,6 +56,11 @@ json_t *sw_api_silenced_by(const sw_agent *agent, const sw_alert *alert) {
     return list;
 }
 
+json_t *sw_api_inhibited_by(const sw_inhibition *inhibition, const sw_alert *alert) {
+    const char *by = sw_inhibition_by(inhibition, alert->fingerprint);
+    return by != NULL ? json_pack("[s]", by) : json_array();
+}
+
 /* ---- Alertmanager's ---- */
 
 /* [{"name": "webhook"}]: those that it is told to, as routes are now. */
@@ -71,9 +76,10 @@ static json_t *receivers_json(const sw_agent *agent, const sw_alert *alert) {
 
 struct listing {
     const sw_agent *agent;
+    sw_inhibition *inhibition;
     sw_matchers filter;
     sw_matchers receiver; /* an expression for the name of a receiver; empty: any */
-    bool active, silenced;
+    bool active, silenced, inhibited;
     json_t *list;
 };
 
@@ -82,15 +88,16 @@ static bool flag(const sw_http_exchange *exchange, const char *name) {
     return value == NULL || strcmp(value, "false") != 0;
 }
 
-static json_t *alert_json(const sw_agent *agent, const sw_alert *alert) {
+static json_t *alert_json(const sw_agent *agent, const sw_inhibition *inhibition, const sw_alert *alert) {
     const sw_config *config = agent->config;
     int64_t now = sw_wall_ns(agent->clock);
     int64_t ends = now + ENDS_AFTER_TICKS * config->tempo_alert_interval_secs * SW_NS_PER_S;
     json_t *silences = sw_api_silenced_by(agent, alert), *mutes = json_array();
+    json_t *inhibited = sw_api_inhibited_by(inhibition, alert);
     if (sw_mute_times_active(agent->mute_times, now)) {
         json_array_append_new(mutes, text_json(config->mute_time_intervals));
     }
-    bool suppressed = json_array_size(silences) > 0 || json_array_size(mutes) > 0;
+    bool suppressed = json_array_size(silences) + json_array_size(mutes) + json_array_size(inhibited) > 0;
     json_t *root = json_object();
     json_object_set_new(root, "annotations", annotations_json(alert));
     json_object_set_new(root, "endsAt", sw_api_time_json(ends));
@@ -98,8 +105,8 @@ static json_t *alert_json(const sw_agent *agent, const sw_alert *alert) {
     json_object_set_new(root, "receivers", receivers_json(agent, alert));
     json_object_set_new(root, "startsAt", sw_api_time_json(alert->starts_at_ns));
     json_object_set_new(root, "status",
-                        json_pack("{s:[], s:o, s:o, s:s}", "inhibitedBy", "silencedBy", silences, "mutedBy",
-                                  mutes, "state", suppressed ? "suppressed" : "active"));
+                        json_pack("{s:o, s:o, s:o, s:s}", "inhibitedBy", inhibited, "silencedBy", silences,
+                                  "mutedBy", mutes, "state", suppressed ? "suppressed" : "active"));
     json_object_set_new(root, "updatedAt", sw_api_time_json(alert->last_seen_ns));
     json_object_set_new(root, "generatorURL", json_string(""));
     json_object_set_new(root, "labels", labels_json(alert));
@@ -127,9 +134,13 @@ static void list_one(const sw_alert *alert, void *arg) {
     if (alert->state != SW_ALERT_FIRING || !sw_matchers_match_alert(&listing->filter, alert)) {
         return;
     }
-    json_t *one = alert_json(listing->agent, alert);
-    const char *state = json_string_value(json_object_get(json_object_get(one, "status"), "state"));
-    bool wanted = strcmp(state, "active") == 0 ? listing->active : listing->silenced;
+    json_t *one = alert_json(listing->agent, listing->inhibition, alert);
+    const json_t *status = json_object_get(one, "status");
+    bool active = strcmp(json_string_value(json_object_get(status, "state")), "active") == 0;
+    bool inhibited = json_array_size(json_object_get(status, "inhibitedBy")) > 0;
+    bool other = json_array_size(json_object_get(status, "silencedBy")) > 0 || (!active && !inhibited);
+    bool wanted =
+        (listing->active || !active) && (listing->inhibited || !inhibited) && (listing->silenced || !other);
     if (wanted && goes_to_wanted(listing, one)) {
         json_array_append(listing->list, one);
     }
@@ -138,8 +149,10 @@ static void list_one(const sw_alert *alert, void *arg) {
 
 /* False after answering that a parameter cannot be used. Release the listing either way. */
 static bool list_alerts(sw_http_exchange *exchange, const sw_agent *agent, struct listing *listing) {
-    *listing = (struct listing){
-        .agent = agent, .active = flag(exchange, "active"), .silenced = flag(exchange, "silenced")};
+    *listing = (struct listing){.agent = agent,
+                                .active = flag(exchange, "active"),
+                                .silenced = flag(exchange, "silenced"),
+                                .inhibited = flag(exchange, "inhibited")};
     const char *receiver = sw_http_query(exchange, "receiver");
     bool given = receiver != NULL && receiver[0] != '\0';
     char *why = NULL;
@@ -152,6 +165,7 @@ static bool list_alerts(sw_http_exchange *exchange, const sw_agent *agent, struc
         return false;
     }
     listing->list = json_array();
+    listing->inhibition = sw_inhibiting_now(agent);
     sw_alerts_each(agent->alerts, list_one, listing);
     return true;
 }
@@ -159,6 +173,7 @@ static bool list_alerts(sw_http_exchange *exchange, const sw_agent *agent, struc
 static void release_listing(struct listing *listing) {
     sw_matchers_release(&listing->receiver);
     sw_matchers_release(&listing->filter);
+    sw_inhibition_free(listing->inhibition);
     json_decref(listing->list);
 }
 
@@ -218,7 +233,8 @@ static void get_receivers(sw_http_exchange *exchange, void *arg) {
 
 /* ---- Prometheus' ---- */
 
-json_t *sw_api_prometheus_alert(const sw_agent *agent, const sw_alert *alert) {
+json_t *sw_api_prometheus_alert(const sw_agent *agent, const sw_inhibition *inhibition,
+                                const sw_alert *alert) {
     char value[32] = "";
     if (alert->has_value && isfinite(alert->value)) {
         snprintf(value, sizeof value, "%.17g", alert->value);
@@ -232,6 +248,7 @@ json_t *sw_api_prometheus_alert(const sw_agent *agent, const sw_alert *alert) {
     json_object_set_new(root, "fingerprint", json_string(alert->fingerprint));
     json_object_set_new(root, "detector", text_json(alert->detector));
     json_object_set_new(root, "silencedBy", sw_api_silenced_by(agent, alert));
+    json_object_set_new(root, "inhibitedBy", sw_api_inhibited_by(inhibition, alert));
     json_object_set_new(root, "flapping", json_boolean(alert->flapping));
     return root;
 }
@@ -239,14 +256,16 @@ json_t *sw_api_prometheus_alert(const sw_agent *agent, const sw_alert *alert) {
 static void list_prometheus(const sw_alert *alert, void *arg) {
     struct listing *listing = arg;
     if (alert->state != SW_ALERT_RESOLVED || alert->flapping) {
-        json_array_append_new(listing->list, sw_api_prometheus_alert(listing->agent, alert));
+        json_array_append_new(listing->list,
+                              sw_api_prometheus_alert(listing->agent, listing->inhibition, alert));
     }
 }
 
 static void get_alerts_v1(sw_http_exchange *exchange, void *arg) {
     const sw_agent *agent = arg;
-    struct listing listing = {.agent = agent, .list = json_array()};
+    struct listing listing = {.agent = agent, .list = json_array(), .inhibition = sw_inhibiting_now(agent)};
     sw_alerts_each(agent->alerts, list_prometheus, &listing);
+    sw_inhibition_free(listing.inhibition);
     sw_api_reply_json(exchange, 200,
                       json_pack("{s:s, s:{s:o}}", "status", "success", "data", "alerts", listing.list));
 }

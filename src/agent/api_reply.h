@@ -20,7 +20,10 @@ json_t *sw_api_time_json(int64_t ns);
 bool sw_api_read_filter(sw_http_exchange *exchange, sw_matchers *filter);
 /* The ids of the silences that match the alert now. */
 json_t *sw_api_silenced_by(const sw_agent *agent, const sw_alert *alert);
+/* The fingerprints of the alerts that inhibit it. */
+json_t *sw_api_inhibited_by(const sw_inhibition *inhibition, const sw_alert *alert);
 /* An alert as Prometheus shows it. */
-json_t *sw_api_prometheus_alert(const sw_agent *agent, const sw_alert *alert);
+json_t *sw_api_prometheus_alert(const sw_agent *agent, const sw_inhibition *inhibition,
+                                const sw_alert *alert);
 
 #endif

@@ -12,6 +12,7 @@ struct listing {
     const sw_agent *agent;
     json_t *groups;  /* the answer */
     json_t *by_name; /* the same ones */
+    sw_inhibition *inhibition;
 };
 
 static json_t *add_group(struct listing *listing, const char *name, double interval_s, bool ok,
@@ -57,7 +58,8 @@ static void add_alert(const sw_alert *alert, void *arg) {
                           true, "");
     }
     json_t *rule = rule_of(group, alert);
-    json_array_append_new(json_object_get(rule, "alerts"), sw_api_prometheus_alert(listing->agent, alert));
+    json_array_append_new(json_object_get(rule, "alerts"),
+                          sw_api_prometheus_alert(listing->agent, listing->inhibition, alert));
     bool fires = sw_streq(json_string_value(json_object_get(rule, "state")), "firing");
     if (!fires) {
         json_object_set_new(rule, "state", json_string(sw_alert_state_name(alert->state)));
@@ -96,7 +98,7 @@ static void finish_group(json_t *group) {
 }
 
 static json_t *list_groups(const sw_agent *agent) {
-    struct listing listing = {agent, json_array(), json_object()};
+    struct listing listing = {agent, json_array(), json_object(), sw_inhibiting_now(agent)};
     for (size_t i = 0; i < sw_detectors_count(agent->detectors); i++) {
         const sw_detector *detector = sw_detectors_at(agent->detectors, i);
         add_group(&listing, sw_detector_name(detector), sw_detector_every_s(detector),
@@ -104,6 +106,7 @@ static json_t *list_groups(const sw_agent *agent) {
     }
     sw_judge_each(agent, add_evaluation, &listing);
     sw_alerts_each(agent->alerts, add_alert, &listing);
+    sw_inhibition_free(listing.inhibition);
     json_t *group = NULL;
     size_t i = 0;
     json_array_foreach(listing.groups, i, group) {

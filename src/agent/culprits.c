@@ -30,7 +30,7 @@ struct sw_culprits {
 
 /* Time is what a slow trace is about, also one that failed. */
 static bool about_errors(const struct wanted *wanted) {
-    return !sw_streq(wanted->alert.type, "high_latency");
+    return sw_topic_of(wanted->alert.type) != SW_TOPIC_TIME;
 }
 
 static void trace_known(const sw_trace *trace, const char *message, void *arg) {

@@ -42,9 +42,10 @@ void sw_silencing_open(sw_agent *agent) {
     sw_buf_release(&mistakes);
     agent->m.suppressed = sw_metrics_counter(
         agent->metrics, "spanwatch_notifications_suppressed_total",
-        "Notifications kept back, each counted once: silenced, muted by a time interval, or flapping.",
+        "Notifications kept back, each counted once: silenced, muted by a time interval, flapping, or "
+        "inhibited.",
         by_reason);
-    static const char *const reasons[] = {"silenced", "muted", "flapping"};
+    static const char *const reasons[] = {"silenced", "muted", "flapping", "inhibited"};
     for (size_t i = 0; i < SW_ARRAY_LEN(reasons); i++) {
         sw_metric_add(agent->m.suppressed, 0, reasons[i]);
     }

@@ -52,9 +52,13 @@ static bool is_polling(const sw_agent *agent) {
     return false;
 }
 
+bool sw_tick_is_under_way(const sw_agent *agent) {
+    return agent->evaluating > 0 || is_polling(agent);
+}
+
 void sw_tick_evaluated(sw_agent *agent) {
     agent->evaluating--;
-    if (agent->evaluating == 0 && !is_polling(agent)) {
+    if (!sw_tick_is_under_way(agent)) {
         tick_over(agent);
     }
 }

@@ -149,6 +149,7 @@ int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths
     open_alerts(agent);
     agent->evaluations = sw_evaluations_new(SW_EVALUATIONS_BYTES);
     sw_silencing_open(agent);
+    sw_inhibiting_open(agent);
     open_routing(agent);
     sw_receivers_open(agent);
     open_detectors(agent);
@@ -179,6 +180,7 @@ void sw_agent_close(sw_agent *agent) {
     sw_receivers_close(agent);
     sw_routing_free(agent->routing);
     sw_alerts_free(agent->alerts);
+    sw_inhibiting_close(agent);
     sw_silencing_close(agent);
     sw_feeds_free(agent);
     sw_http_client_free(agent->http);

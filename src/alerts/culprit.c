@@ -91,13 +91,15 @@ static void take_path(const sw_trace *trace, const sw_critical_path *path, sw_cu
 sw_culprit *sw_culprit_of(const sw_trace *trace, bool about_errors) {
     sw_critical_path path;
     sw_critical_path_of(trace, &path);
-    size_t at = about_errors && path.failing != SW_NO_SPAN ? path.failing : path.slowest;
+    bool failing = about_errors && path.failing != SW_NO_SPAN;
+    size_t at = failing ? path.failing : path.slowest;
     sw_culprit *culprit = NULL;
     if (at != SW_NO_SPAN) {
         const sw_span *span = &trace->spans[at];
         const char *message =
             span->status_message[0] != '\0' ? span->status_message : attribute(span, "exception.message");
         culprit = xcalloc(1, sizeof *culprit);
+        culprit->failing = failing;
         memcpy(culprit->trace_id, trace->id, sizeof culprit->trace_id);
         memcpy(culprit->span_id, span->id, sizeof culprit->span_id);
         culprit->service = cut(span->service, SW_CULPRIT_MAX_NAME);
@@ -175,6 +177,7 @@ json_t *sw_culprit_path_to_json(const sw_culprit *culprit) {
 
 json_t *sw_culprit_to_stored(const sw_culprit *culprit) {
     json_t *root = sw_culprit_to_json(culprit);
+    json_object_set_new(root, "failing", json_boolean(culprit->failing));
     json_object_set_new(root, "path", sw_culprit_path_to_json(culprit));
     return root;
 }
@@ -226,12 +229,15 @@ sw_culprit *sw_culprit_from_stored(const json_t *stored) {
         return NULL;
     }
     sw_culprit *culprit = xcalloc(1, sizeof *culprit);
+    const json_t *failing = json_object_get(stored, "failing"); /* absent: stored before it was known */
+    culprit->failing = json_is_true(failing);
     culprit->service = read_text(stored, "service", 3 * SW_CULPRIT_MAX_NAME);
     culprit->name = read_text(stored, "name", 3 * SW_CULPRIT_MAX_NAME);
     culprit->error_message = read_text(stored, "error_message", 3 * SW_CULPRIT_MAX_MESSAGE);
     culprit->exception_type = read_text(stored, "exception_type", 3 * SW_CULPRIT_MAX_NAME);
-    bool good = culprit->service != NULL && culprit->name != NULL && culprit->error_message != NULL &&
-                culprit->exception_type != NULL && read_ms(stored, &culprit->self_time_ms) &&
+    bool good = (failing == NULL || json_is_boolean(failing)) && culprit->service != NULL &&
+                culprit->name != NULL && culprit->error_message != NULL && culprit->exception_type != NULL &&
+                read_ms(stored, &culprit->self_time_ms) &&
                 read_id(stored, "trace_id", culprit->trace_id, sizeof culprit->trace_id) &&
                 read_id(stored, "span_id", culprit->span_id, sizeof culprit->span_id) &&
                 read_path(json_object_get(stored, "path"), culprit);

@@ -291,12 +291,30 @@ static json_t *why(const sw_alert *alert) {
     return object;
 }
 
-static void add_cause(const sw_alert *alert, json_t *root) {
+/* With the span that proves it. */
+static json_t *likely_cause(const sw_likely_cause *cause, const sw_culprit *culprit) {
+    if (cause == NULL || culprit == NULL) {
+        return json_null();
+    }
+    json_t *object = json_object();
+    json_object_set_new(object, "fingerprint", sw_text_to_json(cause->fingerprint));
+    json_object_set_new(object, "type", sw_text_to_json(cause->type));
+    json_object_set_new(object, "service", sw_text_to_json(cause->service));
+    json_object_set_new(object, "summary", sw_text_to_json(cause->summary));
+    json_object_set_new(object, "trace_id", sw_text_to_json(culprit->trace_id));
+    json_object_set_new(object, "span_id", sw_text_to_json(culprit->span_id));
+    json_object_set_new(object, "span_name", sw_text_to_json(culprit->name));
+    return object;
+}
+
+static void add_cause(const sw_alert *alert, const sw_payload_options *options, json_t *root) {
     const sw_culprit *culprit = alert->culprit;
     json_object_set_new(root, "why", why(alert));
     json_object_set_new(root, "culprit", culprit != NULL ? sw_culprit_to_json(culprit) : json_null());
     json_object_set_new(root, "critical_path",
                         culprit != NULL ? sw_culprit_path_to_json(culprit) : json_null());
+    json_object_set_new(root, "likely_cause",
+                        likely_cause(options != NULL ? options->likely_cause : NULL, culprit));
 }
 
 int sw_payload_json(const sw_alert *alert, sw_notice notice, int64_t now_ns,
@@ -312,7 +330,7 @@ int sw_payload_json(const sw_alert *alert, sw_notice notice, int64_t now_ns,
     json_object_set_new(root, "source", sw_text_to_json(alert->source));
     json_object_set_new(root, "repeat", json_boolean(notice == SW_NOTICE_REPEAT));
     json_object_set_new(root, "flapping", json_boolean(alert->flapping && notice != SW_NOTICE_RESOLVED));
-    add_cause(alert, root);
+    add_cause(alert, options, root);
     /* 15 digits: 0.05 stays 0.05. */
     return sw_write_json(root, JSON_REAL_PRECISION(15), out);
 }

@@ -6,10 +6,11 @@
 #ifndef SW_ALERTS_PAYLOAD_H
 #define SW_ALERTS_PAYLOAD_H
 
-#include "alerts/alerts.h"
+#include "alerts/inhibition.h"
 
 typedef struct sw_payload_options {
     const char *trace_url; /* template with {trace_id}, {start_ms}, {end_ms}; NULL or "": no links */
+    const sw_likely_cause *likely_cause; /* NULL: none */
 } sw_payload_options;
 
 /* One line of JSON. Only evidence that was not notified before is listed in traces[]. 0 or -1 (over the

@@ -68,7 +68,7 @@ void sw_round_count_evaluation(sw_alerts_round *round) {
     round->number = alerts->evaluated[round->reporter] += round->known ? 1 : 0;
     bool matters = alerts->table.n > 0 || sw_flaps_count(alerts->flaps) > 0;
     if (round->known && matters && round->sink.evaluated != NULL) {
-        round->sink.evaluated(round->detector, round->number, round->sink.arg);
+        round->sink.evaluated(alerts->reporters[round->reporter], round->number, round->sink.arg);
     }
     if (round->known) {
         sw_flaps_expire(alerts->flaps, round->reporter, round->number, say_dropped, (void *)&round->sink);

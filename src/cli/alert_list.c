@@ -15,8 +15,8 @@ static char *state_text(const json_t *alert) {
 }
 
 static int print_table(const json_t *alerts) {
-    static const char *const heads[] = {"FINGERPRINT", "STATE",    "SEVERITY", "ALERTNAME",
-                                        "SINCE",       "SILENCED", "SUMMARY"};
+    static const char *const heads[] = {"FINGERPRINT", "STATE",    "SEVERITY",  "ALERTNAME",
+                                        "SINCE",       "SILENCED", "INHIBITED", "SUMMARY"};
     sw_text_table table = {.n_columns = SW_ARRAY_LEN(heads)};
     for (size_t i = 0; i < SW_ARRAY_LEN(heads); i++) {
         sw_text_table_add(&table, heads[i]);
@@ -33,6 +33,7 @@ static int print_table(const json_t *alerts) {
         sw_text_table_add(&table, text_of(labels, "alertname"));
         sw_text_table_add(&table, text_of(alert, "activeAt"));
         sw_text_table_add(&table, json_array_size(json_object_get(alert, "silencedBy")) > 0 ? "yes" : "no");
+        sw_text_table_add(&table, json_array_size(json_object_get(alert, "inhibitedBy")) > 0 ? "yes" : "no");
         sw_text_table_add(&table, text_of(json_object_get(alert, "annotations"), "summary"));
     }
     return sw_text_table_print(&table);

@@ -60,15 +60,38 @@ static char *culprit_text(const json_t *alert) {
     return text;
 }
 
-static char *silences_text(const json_t *alert) {
+static char *texts_of(const json_t *list) {
     sw_buf out;
     sw_buf_init(&out, (size_t)1 << 20);
     const json_t *id = NULL;
     size_t i = 0;
-    json_array_foreach(json_object_get(alert, "silenced_by"), i, id) {
+    json_array_foreach(list, i, id) {
         sw_buf_printf(&out, "%s%s", i > 0 ? ", " : "", json_string_value(id));
     }
     return out.len > 0 ? sw_buf_steal(&out, NULL) : xstrdup("");
+}
+
+static char *silences_text(const json_t *alert) {
+    return texts_of(json_object_get(alert, "silenced_by"));
+}
+
+static char *inhibitors_text(const json_t *alert) {
+    return texts_of(json_object_get(alert, "inhibited_by"));
+}
+
+static char *cause_text(const json_t *alert) {
+    const json_t *cause = json_object_get(alert, "likely_cause");
+    if (!json_is_object(cause)) {
+        return xstrdup("");
+    }
+    char *texts[] = {member(cause, "type"), member(cause, "service"), member(cause, "fingerprint"),
+                     member(cause, "summary")};
+    char *text = xasprintf("%s of %s (%s)%s%s", texts[0], texts[1], texts[2], texts[3][0] != '\0' ? ": " : "",
+                           texts[3]);
+    for (size_t i = 0; i < SW_ARRAY_LEN(texts); i++) {
+        free(texts[i]);
+    }
+    return text;
 }
 
 static char *state_text(const json_t *alert) {
@@ -83,22 +106,15 @@ static int print_facts(const json_t *alert) {
         const char *name, *field;
         char *(*text)(const json_t *alert);
     } facts[] = {
-        {"Alert", "anomaly_type", NULL},
-        {"Fingerprint", "fingerprint", NULL},
-        {"State", NULL, state_text},
-        {"Severity", "severity", NULL},
-        {"Summary", "summary", NULL},
-        {"Labels", NULL, labels_text},
-        {"Value", NULL, value_text},
-        {"Culprit", NULL, culprit_text},
-        {"Since", "starts_at", NULL},
-        {"Firing since", "fired_at", NULL},
-        {"Ended", "ends_at", NULL},
-        {"Last seen", "last_seen_at", NULL},
-        {"Last told", "last_notified_at", NULL},
-        {"Silenced by", NULL, silences_text},
-        {"Detector", "detector", NULL},
-        {"Source", "source", NULL},
+        {"Alert", "anomaly_type", NULL},      {"Fingerprint", "fingerprint", NULL},
+        {"State", NULL, state_text},          {"Severity", "severity", NULL},
+        {"Summary", "summary", NULL},         {"Labels", NULL, labels_text},
+        {"Value", NULL, value_text},          {"Culprit", NULL, culprit_text},
+        {"Likely cause", NULL, cause_text},   {"Since", "starts_at", NULL},
+        {"Firing since", "fired_at", NULL},   {"Ended", "ends_at", NULL},
+        {"Last seen", "last_seen_at", NULL},  {"Last told", "last_notified_at", NULL},
+        {"Silenced by", NULL, silences_text}, {"Inhibited by", NULL, inhibitors_text},
+        {"Detector", "detector", NULL},       {"Source", "source", NULL},
     };
     sw_text_table table = {.n_columns = 2};
     for (size_t i = 0; i < SW_ARRAY_LEN(facts); i++) {

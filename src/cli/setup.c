@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/routing.h"
+#include "alerts/inhibit_rules.h"
 #include "cli/paths.h"
 #include "cli/worker_call.h"
 #include "detectors/formatter.h"
@@ -61,6 +62,20 @@ static void check_routes(sw_setup *setup) {
     sw_routing_free(sw_routing_new(&setup->config, &setup->mistakes));
 }
 
+static void check_inhibit_rules(sw_setup *setup) {
+    sw_inhibit_rules rules;
+    sw_buf mistakes;
+    sw_buf_init(&mistakes, MISTAKES_MAX);
+    sw_inhibit_rules_parse(setup->config.inhibit_rules_json, &rules, &mistakes);
+    for (const char *line = mistakes.data; line != NULL && *line != '\0';) {
+        size_t len = strcspn(line, "\n");
+        sw_buf_printf(&setup->mistakes, "%s: %.*s\n", setup->config.config_file, (int)len, line);
+        line += len + (line[len] == '\n' ? 1 : 0);
+    }
+    sw_buf_release(&mistakes);
+    sw_inhibit_rules_release(&rules);
+}
+
 /* What was found takes the place of the empty setting, so that --print-config shows what is used. */
 static void replace(char **setting, const char *found) {
     free(*setting);
@@ -104,6 +119,7 @@ int sw_setup_config(sw_setup *setup, const sw_options *options) {
         .warnings = &setup->warnings,
     };
     sw_config_load(&setup->config, &sources, &setup->mistakes);
+    check_inhibit_rules(setup);
     set_up_log(&setup->config);
     find_paths(setup);
     return setup->mistakes.len > 0 ? SW_EXIT_CONFIG : 0;

@@ -68,6 +68,7 @@ typedef struct sw_config {
 #include "config/settings.def"
     /* {"detect": {"latency_threshold_ms": 800}, …}: detector_config of the config file; "{}" otherwise. */
     char *detector_config_json;
+    char *inhibit_rules_json;      /* the list inhibit_rules of the config file; "[]" otherwise */
     sw_receiver_config *receivers; /* at least SW_RECEIVER_WEBHOOK, the first */
     size_t n_receivers;
     sw_route_config route; /* everything to the first receiver, when the config file has none */

@@ -252,7 +252,7 @@ static void apply(sw_loader *loader, const sw_setting *setting) {
 }
 
 static void set_defaults(sw_config *config) {
-    *config = (sw_config){.detector_config_json = xstrdup("{}")};
+    *config = (sw_config){.detector_config_json = xstrdup("{}"), .inhibit_rules_json = xstrdup("[]")};
     config->origins = xcalloc(sw_settings_n, sizeof(char *));
     for (size_t i = 0; i < sw_settings_n; i++) {
         char *why = NULL;
@@ -349,6 +349,7 @@ void sw_config_release(sw_config *config) {
     }
     free(config->origins);
     free(config->detector_config_json);
+    free(config->inhibit_rules_json);
     free(config->config_file);
     *config = (sw_config){0};
 }

@@ -9,6 +9,7 @@
 #define DETECTOR_CONFIG "detector_config"
 #define RECEIVERS "receivers"
 #define ROUTE "route"
+#define INHIBIT_RULES "inhibit_rules"
 
 const char *sw_table_type_name(const json_t *value) {
     switch (json_typeof(value)) {
@@ -114,8 +115,16 @@ static void take_detector_config(sw_loader *loader, const json_t *value, const c
     free(text);
 }
 
+/* The rules themselves are judged by who knows matchers. */
+static void take_inhibit_rules(sw_loader *loader, const json_t *value) {
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    free(loader->config->inhibit_rules_json);
+    loader->config->inhibit_rules_json = xstrdup(text);
+    free(text);
+}
+
 static void unknown_key(sw_loader *loader, const char *key, const char *origin) {
-    static const char *const tables[] = {DETECTOR_CONFIG, RECEIVERS, ROUTE};
+    static const char *const tables[] = {DETECTOR_CONFIG, RECEIVERS, ROUTE, INHIBIT_RULES};
     char near[SW_SETTING_NAME_MAX];
     sw_nearest nearest;
     sw_nearest_init(&nearest, key);
@@ -148,6 +157,8 @@ void sw_loader_take_table(sw_loader *loader, const json_t *table, const char *or
             loader->receivers = json_incref(value);
         } else if (strcmp(key, ROUTE) == 0) {
             loader->route = json_incref(value);
+        } else if (strcmp(key, INHIBIT_RULES) == 0) {
+            take_inhibit_rules(loader, value);
         } else {
             unknown_key(loader, key, origin);
         }

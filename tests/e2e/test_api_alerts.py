@@ -112,7 +112,7 @@ def test_the_verb_lists_them(firing, tmp_path):
     table = run("alert", "list", env=env, cwd=tmp_path)
     assert table.returncode == 0, table.stderr
     head, *rows = table.stdout.splitlines()
-    assert head.split() == ["FINGERPRINT", "STATE", "SEVERITY", "ALERTNAME", "SINCE", "SILENCED", "SUMMARY"]
+    assert head.split() == ["FINGERPRINT", "STATE", "SEVERITY", "ALERTNAME", "SINCE", "SILENCED", "INHIBITED", "SUMMARY"]
     assert sorted(row.split()[1] for row in rows) == ["firing", "firing", "pending"]
     listed = json.loads(run("alert", "list", "--json", env=env, cwd=tmp_path).stdout)
     assert sorted(alert["labels"]["alertname"] for alert in listed) == ["broken", "other", "slow"]

@@ -89,6 +89,7 @@ struct disk {
     char fingerprint[SW_FINGERPRINT_LEN + 1];
     bool has_history;
     sw_flap_history history;
+    char reporter[64], counted_reporter[64]; /* whose history, and whose number */
     uint32_t evaluated;
 };
 
@@ -135,14 +136,15 @@ static void history(const char *fingerprint, const char *reporter, const sw_flap
     assert_string_equal(fingerprint, life->disk.fingerprint);
     life->disk.has_history = flaps != NULL;
     if (flaps != NULL) {
-        assert_true(sw_starts_with(reporter, "detect"));
+        snprintf(life->disk.reporter, sizeof life->disk.reporter, "%s", reporter);
         life->disk.history = *flaps;
     }
 }
 
 static void evaluated(const char *reporter, uint32_t number, void *arg) {
-    assert_true(sw_starts_with(reporter, "detect"));
-    ((struct life *)arg)->disk.evaluated = number;
+    struct life *life = arg;
+    snprintf(life->disk.counted_reporter, sizeof life->disk.counted_reporter, "%s", reporter);
+    life->disk.evaluated = number;
 }
 
 static sw_alerts_sink sink_of(struct life *life) {
@@ -164,8 +166,6 @@ static void begin(struct life *life) {
     life->f->alerts = sw_alerts_new(&life->f->options);
 }
 
-static const char reporter[] = "detect tempo";
-
 static void restart(struct life *life) {
     begin(life);
     sw_alert alert = {0};
@@ -175,9 +175,12 @@ static void restart(struct life *life) {
         sw_alert_release(&alert);
     }
     if (life->disk.has_history) {
-        sw_alerts_restore_history(life->f->alerts, life->disk.fingerprint, reporter, &life->disk.history);
+        sw_alerts_restore_history(life->f->alerts, life->disk.fingerprint, life->disk.reporter,
+                                  &life->disk.history);
     }
-    sw_alerts_restore_evaluated(life->f->alerts, reporter, life->disk.evaluated);
+    if (life->disk.evaluated > 0) {
+        sw_alerts_restore_evaluated(life->f->alerts, life->disk.counted_reporter, life->disk.evaluated);
+    }
 }
 
 /* S: seen, s: seen and the window was not whole, A: absent, U: nobody knows, R: kill -9, W: a sweep,

@@ -6,17 +6,21 @@
 
 #define NOW_NS ((T0 + 60) * SW_NS_PER_S + 5)
 
-static json_t *payload(const sw_alert *alert, sw_notice notice, const char *trace_url) {
+static json_t *payload_with(const sw_alert *alert, sw_notice notice, const sw_payload_options *options) {
     sw_buf out;
     sw_buf_init(&out, 1 << 20);
-    sw_payload_options options = {.trace_url = trace_url};
-    assert_int_equal(sw_payload_json(alert, notice, NOW_NS, &options, &out), 0);
+    assert_int_equal(sw_payload_json(alert, notice, NOW_NS, options, &out), 0);
     assert_null(strchr(out.data, '\n'));
     json_error_t error;
     json_t *root = json_loads(out.data, 0, &error);
     assert_non_null(root);
     sw_buf_release(&out);
     return root;
+}
+
+static json_t *payload(const sw_alert *alert, sw_notice notice, const char *trace_url) {
+    sw_payload_options options = {.trace_url = trace_url};
+    return payload_with(alert, notice, &options);
 }
 
 /* The alert that a finding makes. */
@@ -38,6 +42,7 @@ static void fields_come_in_their_order_and_all_of_them_always(void **state) {
         "labels",       "severity",  "value",     "threshold",   "window",        "complete",
         "estimated",    "traces",    "summary",   "starts_at",   "ends_at",       "detector",
         "source",       "repeat",    "flapping",  "why",         "culprit",       "critical_path",
+        "likely_cause",
     };
     sw_finding one = finding("rule", NULL);
     sw_alert alert = alert_of(f, &one);
@@ -49,9 +54,9 @@ static void fields_come_in_their_order_and_all_of_them_always(void **state) {
     json_object_foreach(root, name, value) {
         assert_string_equal(name, names[at++]);
     }
-    static const char *const absent[] = {"trace_id",        "span_name",    "duration_ms",  "error_message",
-                                         "affected_traces", "total_traces", "value",        "threshold",
-                                         "ends_at",         "culprit",      "critical_path"};
+    static const char *const absent[] = {"trace_id",        "span_name",    "duration_ms",   "error_message",
+                                         "affected_traces", "total_traces", "value",         "threshold",
+                                         "ends_at",         "culprit",      "critical_path", "likely_cause"};
     for (size_t i = 0; i < SW_ARRAY_LEN(absent); i++) {
         assert_true(json_is_null(json_object_get(root, absent[i])));
     }
@@ -371,11 +376,43 @@ static void a_damaged_stored_alert_is_refused(void **state) {
 
 #define PAYLOAD_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void a_likely_cause_comes_with_the_span_that_proves_it(void **state) {
+    struct fixture *f = *state;
+    sw_finding one = finding("rule", NULL);
+    sw_alert alert = alert_of(f, &one);
+    sw_likely_cause cause = {.fingerprint = "5d0c8e0a9b7f4a21",
+                             .type = (char *)"high_error_rate",
+                             .service = (char *)"payment",
+                             .summary = (char *)"payment fails"};
+    sw_payload_options options = {.likely_cause = &cause};
+    json_t *root = payload_with(&alert, SW_NOTICE_FIRING, &options);
+    assert_true(json_is_null(json_object_get(root, "likely_cause"))); /* without a span it is not proved */
+    json_decref(root);
+    sw_culprit culprit = {.trace_id = "06f1c3d2a4b5e697880a1b2c3d4e5f60",
+                          .span_id = "8f3a1c2b4d5e6f70",
+                          .service = (char *)"payment",
+                          .name = (char *)"charge card",
+                          .error_message = (char *)"",
+                          .exception_type = (char *)""};
+    alert.culprit = &culprit;
+    root = payload_with(&alert, SW_NOTICE_FIRING, &options);
+    json_t *want = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "fingerprint", cause.fingerprint, "type",
+                             "high_error_rate", "service", "payment", "summary", "payment fails", "trace_id",
+                             culprit.trace_id, "span_id", culprit.span_id, "span_name", "charge card");
+    assert_true(json_equal(json_object_get(root, "likely_cause"), want));
+    json_decref(want);
+    json_decref(root);
+    alert.culprit = NULL;
+    sw_alert_release(&alert);
+    sw_finding_release(&one);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         PAYLOAD_TEST(fields_come_in_their_order_and_all_of_them_always),
         PAYLOAD_TEST(the_original_fields_are_about_the_worst_trace),
         PAYLOAD_TEST(why_says_what_decided),
+        PAYLOAD_TEST(a_likely_cause_comes_with_the_span_that_proves_it),
         PAYLOAD_TEST(a_link_into_grafana_holds_the_trace_and_its_time),
         PAYLOAD_TEST(only_what_was_not_told_is_listed),
         PAYLOAD_TEST(a_resolved_notice_has_its_end),
