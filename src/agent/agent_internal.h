@@ -52,6 +52,9 @@ typedef struct sw_agent_metrics {
     sw_metric *culprit_fetches; /* {result} */
 } sw_agent_metrics;
 
+/* Of the spans that came in a tick: more of them that are late, of the future or dropped are trouble. */
+#define SW_SPANS_MANY 0.01
+
 /* One source, and what the agent knows of it. */
 typedef struct sw_feed {
     sw_agent *agent;
@@ -63,10 +66,11 @@ typedef struct sw_feed {
     bool absence_told;
     bool answered; /* ever, also before a restart */
     bool polling;
-    bool polled_once;                        /* it has answered since the start */
-    unsigned polls_failed, polls_incomplete; /* in a row */
-    sw_poll_result last_poll;                /* its texts are not kept */
-    char *last_poll_reason;                  /* why the last poll was not whole; NULL when it was */
+    bool polled_once;                                 /* it has answered since the start */
+    unsigned polls_failed, polls_incomplete;          /* in a row */
+    unsigned polls_late, polls_future, polls_dropped; /* in a row with many such spans (sw_spans_sent) */
+    sw_poll_result last_poll;                         /* its texts are not kept */
+    char *last_poll_reason;                           /* why the last poll was not whole; NULL when it was */
     int64_t last_byte_mono_ns;
     int64_t stored_watermark_s; /* as it was stored last */
 } sw_feed;

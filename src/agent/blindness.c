@@ -78,6 +78,40 @@ static void look_at_source(struct list *list, const sw_feed *feed) {
     finding->error_message = xstrdup(feed->last_poll_reason);
 }
 
+/* Spans that were sent and could not be used as they should. */
+static void look_at_spans(struct list *list, const sw_feed *feed) {
+    const sw_spans_sent *sent = &feed->last_poll.spans;
+    const struct {
+        const char *type;
+        unsigned polls;
+        uint64_t n;
+        const char *what;
+    } kinds[] = {
+        {"spans_late", feed->polls_late, sent->late,
+         "started before what is remembered and are in no count: do senders hold spans back, or are clocks "
+         "of "
+         "theirs behind?"},
+        {"spans_future", feed->polls_future, sent->future,
+         "start too far ahead of this machine's clock and are in no count: is a clock of the senders ahead, "
+         "or "
+         "this one behind?"},
+        {"spans_dropped", feed->polls_dropped, sent->dropped,
+         "had to make room before their trace was quiet, and traces may be shown without them: "
+         "SPANWATCH_OTLP_MEMORY_MB is small for this traffic"},
+    };
+    int64_t limit = list->agent->config->source_blind_ticks;
+    for (size_t i = 0; sw_feed_counts(feed) && limit > 0 && i < SW_ARRAY_LEN(kinds); i++) {
+        if (kinds[i].polls >= limit) {
+            double share = sent->received > 0 ? (double)kinds[i].n / (double)sent->received : 1;
+            set_value(
+                add_about(list, kinds[i].type, SW_SEVERITY_WARNING, "source", sw_source_names[feed->number],
+                          xasprintf("%llu spans of %llu in the last tick %s", (unsigned long long)kinds[i].n,
+                                    (unsigned long long)sent->received, kinds[i].what)),
+                share, SW_SPANS_MANY);
+        }
+    }
+}
+
 static void look_at_failing(struct list *list) {
     for (size_t i = 0; i < sw_detectors_count(list->agent->detectors); i++) {
         const sw_detector *detector = sw_detectors_at(list->agent->detectors, i);
@@ -233,10 +267,20 @@ static void look_at_receivers(struct list *list) {
     }
 }
 
+/* It has begun, and whether it goes on will be seen. */
+static bool is_beginning(unsigned polls, int64_t limit) {
+    return polls > 0 && polls < limit;
+}
+
 bool sw_blindness_known(const sw_agent *agent) {
     int64_t limit = agent->config->source_blind_ticks;
     for (int i = 0; i < SW_SOURCES; i++) {
         const sw_feed *feed = &agent->feeds[i];
+        if (sw_feed_counts(feed) &&
+            (is_beginning(feed->polls_late, limit) || is_beginning(feed->polls_future, limit) ||
+             is_beginning(feed->polls_dropped, limit))) {
+            return false;
+        }
         if (sw_feed_counts(feed) && limit > 0 && feed->last_poll_reason != NULL &&
             feed->polls_failed < limit && feed->polls_incomplete < limit) {
             return false;
@@ -249,6 +293,7 @@ sw_finding *sw_blindness(const sw_agent *agent, size_t *n) {
     struct list list = {.agent = agent};
     for (int i = 0; i < SW_SOURCES; i++) {
         look_at_source(&list, &agent->feeds[i]);
+        look_at_spans(&list, &agent->feeds[i]);
     }
     look_at_failing(&list);
     sw_judge_each(agent, look_at_progress, &list);

@@ -263,6 +263,16 @@ static void tell_absence(sw_feed *feed) {
     free(url);
 }
 
+static unsigned in_a_row(unsigned before, uint64_t n, const sw_spans_sent *sent) {
+    return n > 0 && (double)n > SW_SPANS_MANY * (double)sent->received ? before + 1 : 0;
+}
+
+static void look_at_spans(sw_feed *feed, const sw_spans_sent *sent) {
+    feed->polls_late = in_a_row(feed->polls_late, sent->late, sent);
+    feed->polls_future = in_a_row(feed->polls_future, sent->future, sent);
+    feed->polls_dropped = in_a_row(feed->polls_dropped, sent->dropped, sent);
+}
+
 void sw_feed_polled(sw_feed *feed, const sw_poll_result *result) {
     sw_agent *agent = feed->agent;
     bool whole = result->counts_ok && result->traces_ok;
@@ -281,6 +291,7 @@ void sw_feed_polled(sw_feed *feed, const sw_poll_result *result) {
     bool failed = sw_feed_failed(feed);
     feed->polls_failed = failed ? feed->polls_failed + 1 : 0;
     feed->polls_incomplete = whole || failed ? 0 : feed->polls_incomplete + 1;
+    look_at_spans(feed, &result->spans);
     sw_metric_add(agent->m.checks, 1,
                   whole    ? "success"
                   : failed ? "error"

@@ -27,6 +27,15 @@ typedef struct sw_wants {
     bool series;            /* counts per service and operation */
 } sw_wants;
 
+/* What became of the spans that were sent to the source since the poll before; nothing where it asks for
+ * them. */
+typedef struct sw_spans_sent {
+    uint64_t received;
+    uint64_t late;    /* started before what is remembered: in no count */
+    uint64_t future;  /* start too far ahead of this machine's clock: in no count */
+    uint64_t dropped; /* had to make room before their trace was quiet */
+} sw_spans_sent;
+
 typedef struct sw_poll_result {
     bool reachable;            /* the backend answered something */
     bool counts_ok;            /* all the counts asked for came, whole */
@@ -35,6 +44,7 @@ typedef struct sw_poll_result {
     const char *traces_reason;
     int64_t horizon_s;         /* everything before it may be judged; 0 when not known yet */
     int64_t last_byte_mono_ns; /* monotonic time of the last byte of the last answer, for measuring */
+    sw_spans_sent spans;
 } sw_poll_result;
 
 /* What a script's extra question gives: value as JSON text, or a message and a code ("timeout", "http_400",

@@ -216,6 +216,31 @@ def test_a_full_memory_asks_senders_to_wait(make_agent, webhook):
     assert int(headers["retry-after"]) >= 1 and Status.FromString(content).code == 8
 
 
+def test_clocks_of_senders_that_are_wrong_are_an_alert_until_they_are_right(receiver, webhook):
+    off_s = [86400, -86400, 0, 0]
+
+    def send():
+        request = ExportTraceServiceRequest()
+        spans = request.resource_spans.add().scope_spans.add().spans
+        for i in range(40):
+            start = time.time_ns() + off_s[i % len(off_s)] * 10**9
+            spans.add(trace_id=time.time_ns().to_bytes(16, "big"), span_id=(i + 1).to_bytes(8, "big"), kind=2, name="GET /",
+                      start_time_unix_nano=start, end_time_unix_nano=start + 10**6)  # fmt: skip
+        assert post(receiver, request.SerializeToString())[0] == 200
+
+    def told(kind, status):
+        send()
+        return webhook.bodies(kind, status)
+
+    for kind in ("spans_future", "spans_late"):
+        body = eventually(lambda kind=kind: told(kind, "firing"), f"{kind} is told")[0]
+        assert body["value"] == 0.25 and "clock" in body["summary"]
+    off_s[:] = [0]
+    for kind in ("spans_future", "spans_late"):
+        eventually(lambda kind=kind: told(kind, "resolved"), f"the end of {kind} is told")
+        assert len(webhook.bodies(kind)) == 2
+
+
 def test_after_a_restart_nothing_is_resolved_because_spans_were_lost(make_agent, webhook):
     port = free_port()
     env = dict(

@@ -25,7 +25,8 @@ typedef struct otlp_source {
     int64_t horizon_s;
     int64_t lost_before_s; /* what started before was received by a process that is gone; 0: nothing was */
     uint64_t overflowed_seen, dropped_seen, refused;
-    size_t not_shown; /* traces that offend, in the last poll */
+    size_t not_shown;   /* traces that offend, in the last poll */
+    sw_spans_sent sent; /* since the last poll */
 
     uv_timer_t *timer;
     void (*done)(const sw_poll_result *result, void *arg);
@@ -120,6 +121,9 @@ sw_otlp_taken sw_otlp_source_take(sw_source *source, sw_otlp_text request, uint6
             sw_metric_add(self->m_spans, (double)results[i], result_names[i]);
         }
     }
+    self->sent.received += n;
+    self->sent.late += results[LATE];
+    self->sent.future += results[FUTURE];
     *rejected = results[INVALID];
     if (*rejected > 0) {
         snprintf(why, SW_OTLP_WHY, "spans without trace id or span id were not taken");
@@ -138,6 +142,7 @@ static void show(otlp_source *self) {
     self->overflowed_seen = overflowed;
     uint64_t dropped = otlp_assembly_dropped(self->assembly);
     sw_metric_add(self->m_dropped, (double)(dropped - self->dropped_seen));
+    self->sent.dropped = dropped - self->dropped_seen;
     self->dropped_seen = dropped;
 }
 
@@ -159,7 +164,9 @@ static void polled(uv_timer_t *timer) {
         .traces_reason = refused[0] != '\0' ? refused : hidden,
         .horizon_s = self->origin_s > 0 ? self->horizon_s : 0,
         .last_byte_mono_ns = sw_mono_ns(self->clock),
+        .spans = self->sent,
     };
+    self->sent = (sw_spans_sent){0};
     self->done(&result, self->done_arg);
 }
 

@@ -382,6 +382,9 @@ static void spans_of_the_far_future_and_of_what_is_forgotten_are_kept_but_not_co
     assert_true(spans_metric(&f, "future") == 1 && spans_metric(&f, "late") == 1);
     advance(&f, 10);
     assert_int_equal(poll_now(&f), 1);
+    assert_true(f.result.spans.received == 2 && f.result.spans.future == 1 && f.result.spans.late == 1);
+    poll_now(&f);
+    assert_true(f.result.spans.received == 0 && f.result.spans.future == 0 && f.result.spans.late == 0);
     close_all(&f);
 }
 
@@ -505,7 +508,8 @@ static void without_room_nothing_is_lost_that_was_not_judged(void **state) {
         assert_int_equal(deliver(&f, &span, 1, &rejected), SW_OTLP_TAKEN);
     }
     poll_now(&f);
-    assert_true(counter(&f, "spanwatch_otlp_dropped_total ") > 1000);
+    assert_true(f.result.spans.received == 19999 && f.result.spans.dropped > 1000);
+    assert_true(counter(&f, "spanwatch_otlp_dropped_total ") == (double)f.result.spans.dropped);
     span.duration_ms = 2000;
     for (sent = 0; sent < 10000; sent++) {
         span.trace = 100000 + sent;
