@@ -29,9 +29,13 @@ return {
   -- continue = true the ones after it are asked as well. What none of them takes goes to this receiver.
   route = {
     receiver = "chat",
+    group_by = { "type", "service" }, -- one message for all operations of a service that are slow at once
+    group_wait = "30s",
+    group_interval = "5m",
     repeat_interval = "4h",
     routes = {
-      { receiver = "pager", matchers = { 'severity="critical"' }, repeat_interval = "1h", continue = true },
+      -- The pager is told of each alert alone, and at once.
+      { receiver = "pager", matchers = { 'severity="critical"' }, group_by = { "..." }, continue = true },
       { receiver = "tickets", matchers = { 'type="high_error_rate"', 'service=~"checkout|cart"' } },
     },
   },

@@ -3,6 +3,7 @@
 #include "agent/agent_internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "alerts/payload.h"
 #include "alerts/told.h"
@@ -56,13 +57,30 @@ struct telling {
     int64_t now_ns;
 };
 
-static void tell(struct telling *telling, const char *receiver) {
+/* `route` NULL: alone. */
+static void add_to(struct telling *telling, const char *receiver, const sw_route_config *route) {
+    sw_notification notification = telling->notification;
+    sw_buf key, labels;
+    sw_buf_init(&key, PAYLOAD_MAX);
+    sw_buf_init(&labels, PAYLOAD_MAX);
+    if (route != NULL && sw_routing_group(route, telling->alert, &key, &labels)) {
+        notification.group_key = key.data;
+        notification.group_labels_json = labels.data;
+        notification.group_wait_ms = route->group_wait_ms;
+        notification.group_interval_ms = route->group_interval_ms;
+    }
+    sw_receivers_add(telling->agent, receiver, &notification);
+    sw_buf_release(&key);
+    sw_buf_release(&labels);
+}
+
+static void tell(struct telling *telling, const char *receiver, const sw_route_config *route) {
     sw_agent *agent = telling->agent;
     const sw_receiver_config *config = sw_config_receiver(agent->config, receiver);
     if (telling->notification.resolved && config != NULL && !config->send_resolved) {
         return;
     }
-    sw_receivers_add(agent, receiver, &telling->notification);
+    add_to(telling, receiver, route);
     char *before = sw_buf_steal(&agent->told, NULL);
     sw_told_append(before, receiver, telling->now_ns / SW_NS_PER_S, &agent->told);
     free(before);
@@ -70,9 +88,15 @@ static void tell(struct telling *telling, const char *receiver) {
 
 /* Its end goes to everyone who was told of it, also when routes have changed since. */
 static void tell_end(struct telling *telling) {
+    const sw_route_config *routes[SW_RECEIVERS_MAX];
+    size_t n = sw_routing_of(telling->agent->routing, telling->alert, routes);
     sw_told entry;
     for (const char *at = telling->alert->told; (at = sw_told_next(at, &entry)) != NULL;) {
-        tell(telling, entry.receiver);
+        size_t i = 0;
+        while (i < n && strcmp(routes[i]->receiver, entry.receiver) != 0) {
+            i++;
+        }
+        tell(telling, entry.receiver, i < n ? routes[i] : NULL);
     }
 }
 
@@ -81,7 +105,7 @@ static void tell_routes(struct telling *telling, sw_notice notice) {
     size_t n = sw_routing_of(telling->agent->routing, telling->alert, routes);
     for (size_t i = 0; i < n; i++) {
         if (notice != SW_NOTICE_REPEAT || repeat_of(telling->alert, routes[i]) <= telling->now_ns) {
-            tell(telling, routes[i]->receiver);
+            tell(telling, routes[i]->receiver, routes[i]);
         }
     }
 }
@@ -105,7 +129,7 @@ static void notify(sw_agent *agent, const sw_alert *alert, sw_notice notice, con
             .len = body.len,
         };
         if (receiver != NULL) {
-            tell(&telling, receiver);
+            tell(&telling, receiver, NULL);
         } else if (notice == SW_NOTICE_RESOLVED) {
             tell_end(&telling);
         } else {

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define MAX_IDS 100
+#define GROUP_MAX ((size_t)1 << 24) /* bytes of the key of a group */
 /* A firing alert's endsAt is when a reader may take it for over if it hears no more: this many ticks. */
 #define ENDS_AFTER_TICKS 4
 
@@ -113,26 +114,25 @@ static json_t *alert_json(const sw_agent *agent, const sw_inhibition *inhibition
     return root;
 }
 
-static bool is_wanted(const struct listing *listing, const json_t *receiver) {
-    const char *name = json_string_value(json_object_get(receiver, "name"));
-    return listing->receiver.n == 0 || sw_matcher_matches(&listing->receiver.items[0], name);
+static bool is_wanted(const struct listing *listing, const char *receiver) {
+    return listing->receiver.n == 0 || sw_matcher_matches(&listing->receiver.items[0], receiver);
 }
 
 static bool goes_to_wanted(const struct listing *listing, const json_t *alert) {
     const json_t *receiver = NULL;
     size_t i = 0;
     json_array_foreach(json_object_get(alert, "receivers"), i, receiver) {
-        if (is_wanted(listing, receiver)) {
+        if (is_wanted(listing, json_string_value(json_object_get(receiver, "name")))) {
             return true;
         }
     }
     return false;
 }
 
-static void list_one(const sw_alert *alert, void *arg) {
-    struct listing *listing = arg;
+/* NULL when it is not asked for. */
+static json_t *listed_json(const struct listing *listing, const sw_alert *alert) {
     if (alert->state != SW_ALERT_FIRING || !sw_matchers_match_alert(&listing->filter, alert)) {
-        return;
+        return NULL;
     }
     json_t *one = alert_json(listing->agent, listing->inhibition, alert);
     const json_t *status = json_object_get(one, "status");
@@ -141,15 +141,25 @@ static void list_one(const sw_alert *alert, void *arg) {
     bool other = json_array_size(json_object_get(status, "silencedBy")) > 0 || (!active && !inhibited);
     bool wanted =
         (listing->active || !active) && (listing->inhibited || !inhibited) && (listing->silenced || !other);
-    if (wanted && goes_to_wanted(listing, one)) {
-        json_array_append(listing->list, one);
+    if (!wanted || !goes_to_wanted(listing, one)) {
+        json_decref(one);
+        return NULL;
     }
-    json_decref(one);
+    return one;
+}
+
+static void list_one(const sw_alert *alert, void *arg) {
+    struct listing *listing = arg;
+    json_t *one = listed_json(listing, alert);
+    if (one != NULL) {
+        json_array_append_new(listing->list, one);
+    }
 }
 
 /* False after answering that a parameter cannot be used. Release the listing either way. */
-static bool list_alerts(sw_http_exchange *exchange, const sw_agent *agent, struct listing *listing) {
+static bool begin_listing(sw_http_exchange *exchange, const sw_agent *agent, struct listing *listing) {
     *listing = (struct listing){.agent = agent,
+                                .list = json_array(),
                                 .active = flag(exchange, "active"),
                                 .silenced = flag(exchange, "silenced"),
                                 .inhibited = flag(exchange, "inhibited")};
@@ -164,9 +174,7 @@ static bool list_alerts(sw_http_exchange *exchange, const sw_agent *agent, struc
         free(why);
         return false;
     }
-    listing->list = json_array();
     listing->inhibition = sw_inhibiting_now(agent);
-    sw_alerts_each(agent->alerts, list_one, listing);
     return true;
 }
 
@@ -179,35 +187,74 @@ static void release_listing(struct listing *listing) {
 
 static void get_alerts_v2(sw_http_exchange *exchange, void *arg) {
     struct listing listing;
-    if (list_alerts(exchange, arg, &listing)) {
+    if (begin_listing(exchange, arg, &listing)) {
+        sw_alerts_each(listing.agent->alerts, list_one, &listing);
         sw_api_reply_json(exchange, 200, json_incref(listing.list));
     }
     release_listing(&listing);
 }
 
-/* Each alert is told on its own: its labels are the group's. */
-static void append_groups(const struct listing *listing, json_t *alert, json_t *groups) {
-    json_t *receiver = NULL;
-    size_t i = 0;
-    json_array_foreach(json_object_get(alert, "receivers"), i, receiver) {
-        if (is_wanted(listing, receiver)) {
-            json_t *labels = json_deep_copy(json_object_get(alert, "labels"));
-            json_object_del(labels, "severity");
-            json_array_append_new(groups, json_pack("{s:o, s:O, s:[O]}", "labels", labels, "receiver",
-                                                    receiver, "alerts", alert));
-        }
+/* The group of this receiver and key in `groups`, an object by both; made when it is not there. */
+static json_t *group_of(json_t *groups, const char *receiver, const char *key, const char *labels_json) {
+    char *name = xasprintf("%s %s", receiver, key);
+    json_t *group = json_object_get(groups, name);
+    if (group == NULL) {
+        group = json_pack("{s:o, s:{s:s}, s:[]}", "labels", json_loads(labels_json, 0, NULL), "receiver",
+                          "name", receiver, "alerts");
+        json_object_set_new(groups, name, group);
     }
+    free(name);
+    return group;
+}
+
+struct grouping {
+    struct listing *listing;
+    json_t *groups;
+};
+
+/* What is told alone is a group of its labels. */
+static void group_one(const sw_alert *alert, void *arg) {
+    struct grouping *grouping = arg;
+    struct listing *listing = grouping->listing;
+    const sw_route_config *routes[SW_RECEIVERS_MAX];
+    json_t *shown = listed_json(listing, alert);
+    size_t n = shown != NULL ? sw_routing_of(listing->agent->routing, alert, routes) : 0;
+    for (size_t i = 0; i < n; i++) {
+        sw_buf key, labels;
+        sw_buf_init(&key, GROUP_MAX);
+        sw_buf_init(&labels, GROUP_MAX);
+        if (!sw_routing_group(routes[i], alert, &key, &labels)) {
+            json_t *own = json_deep_copy(json_object_get(shown, "labels"));
+            json_object_del(own, "severity");
+            char *text = json_dumps(own, JSON_COMPACT);
+            sw_buf_append_str(&labels, text);
+            sw_buf_append_str(&key, alert->fingerprint);
+            free(text);
+            json_decref(own);
+        }
+        if (is_wanted(listing, routes[i]->receiver)) {
+            json_t *group = group_of(grouping->groups, routes[i]->receiver, key.data, labels.data);
+            json_array_append(json_object_get(group, "alerts"), shown);
+        }
+        sw_buf_release(&key);
+        sw_buf_release(&labels);
+    }
+    json_decref(shown);
 }
 
 static void get_groups(sw_http_exchange *exchange, void *arg) {
+    const sw_agent *agent = arg;
     struct listing listing;
-    if (list_alerts(exchange, arg, &listing)) {
-        json_t *groups = json_array(), *alert = NULL;
-        size_t i = 0;
-        json_array_foreach(listing.list, i, alert) {
-            append_groups(&listing, alert, groups);
+    if (begin_listing(exchange, agent, &listing)) {
+        struct grouping grouping = {&listing, json_object()};
+        sw_alerts_each(agent->alerts, group_one, &grouping);
+        json_t *list = json_array(), *group = NULL;
+        const char *name = NULL;
+        json_object_foreach(grouping.groups, name, group) {
+            json_array_append(list, group);
         }
-        sw_api_reply_json(exchange, 200, groups);
+        sw_api_reply_json(exchange, 200, list);
+        json_decref(grouping.groups);
     }
     release_listing(&listing);
 }

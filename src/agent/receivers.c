@@ -60,6 +60,8 @@ static void open_one(sw_agent *agent, const sw_receiver_config *config) {
         .backoff_max_ms = config->backoff_max_ms,
         .max_in_flight = (unsigned)config->max_in_flight,
         .max_rows = MAX_ROWS,
+        .max_alerts = (size_t)config->max_alerts,
+        .max_per_hour = (unsigned)config->max_notifications_per_hour,
     };
     receiver->outbox =
         sw_outbox_new(&agent->loop, agent->clock, agent->http, agent->store, agent->metrics, &options);
@@ -107,8 +109,13 @@ static void keep_for(sw_agent *agent, const char *name, const sw_notification *n
         .body_len = notification->len,
         .created_ns = sw_wall_ns(agent->clock),
         .last_error = "",
+        .resolved = notification->resolved,
+        .severity = notification->severity,
+        .group_key = (char *)notification->group_key,
+        .group_labels = (char *)notification->group_labels_json,
+        .group_interval_ms = notification->group_interval_ms,
     };
-    row.next_attempt_ns = row.created_ns;
+    row.next_attempt_ns = row.created_ns + notification->group_wait_ms * SW_NS_PER_MS;
     sw_batch_put_outbox(sw_commit_batch(agent), &row);
     if (receiver->waiting++ == 0) {
         sw_log(SW_LOG_ERROR,

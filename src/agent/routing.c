@@ -1,22 +1,23 @@
 #include "agent/routing.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alerts/matchers.h"
 
-typedef struct route {
+typedef struct node {
     const sw_route_config *config;
     sw_matchers matchers;
     bool broken; /* a matcher cannot be used */
-    struct route *routes;
-} route;
+    struct node *routes;
+} node;
 
 struct sw_routing {
-    route root;
+    node root;
 };
 
-static void compile(route *to, const sw_route_config *config, const char *origin, sw_buf *mistakes) {
+static void compile(node *to, const sw_route_config *config, const char *origin, sw_buf *mistakes) {
     to->config = config;
     for (size_t i = 0; i < config->matchers.n; i++) {
         char *why = NULL;
@@ -32,7 +33,7 @@ static void compile(route *to, const sw_route_config *config, const char *origin
     }
 }
 
-static void release(route *it) {
+static void release(node *it) {
     for (size_t i = 0; i < it->config->n_routes; i++) {
         release(&it->routes[i]);
     }
@@ -71,7 +72,7 @@ static void take(struct search *search, const sw_route_config *config) {
 }
 
 /* True when the route, or one below it, takes the alert. */
-static bool enter(struct search *search, const route *at) {
+static bool enter(struct search *search, const node *at) {
     if (at->broken || !sw_matchers_match_alert(&at->matchers, search->alert)) {
         return false;
     }
@@ -96,4 +97,24 @@ size_t sw_routing_of(const sw_routing *routing, const sw_alert *alert, const sw_
         out[search.n++] = &routing->root.config[0];
     }
     return search.n;
+}
+
+bool sw_routing_group(const sw_route_config *route, const sw_alert *alert, sw_buf *key, sw_buf *labels_json) {
+    if (!route->grouped) {
+        return false;
+    }
+    json_t *labels = json_object();
+    for (size_t i = 0; i < route->group_by.n; i++) {
+        const char *name = route->group_by.items[i], *value = sw_alert_match_label(alert, name);
+        if (value[0] != '\0') {
+            json_t *text = json_string(value);
+            json_object_set_new(labels, name, text != NULL ? text : json_string("not UTF-8"));
+        }
+    }
+    char *text = json_dumps(labels, JSON_COMPACT | JSON_SORT_KEYS);
+    sw_buf_append_str(labels_json, text);
+    sw_buf_printf(key, "%s:%s", route->key, text);
+    free(text);
+    json_decref(labels);
+    return true;
 }

@@ -172,6 +172,7 @@ static char *check_detector(const char *item, size_t number) {
 static char *check_item_text(const sw_setting *setting, const char *item, size_t number) {
     switch (setting->offset) {
     case offsetof(sw_config, group_by):
+    case offsetof(sw_config, group_notifications_by):
         return check_label(item, number);
     case offsetof(sw_config, http_allowed_hosts):
         return check_host(item, number);

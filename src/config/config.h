@@ -39,15 +39,20 @@ typedef struct sw_receiver_config {
     bool insecure_tls;
     bool send_resolved;
     int64_t timeout_ms, max_age_secs, backoff_min_ms, backoff_max_ms, max_in_flight;
+    int64_t max_alerts, max_notifications_per_hour; /* 0: no limit */
 } sw_receiver_config;
 
 /* Which alerts go to which receiver: Alertmanager's tree. What a route does not say it has from the one
  * above. */
 typedef struct sw_route_config {
     char *name; /* for people: "route", "route.routes[1]" */
+    char *key;  /* what it is, wherever it stands: the matchers from the first route on */
     char *receiver;
     sw_string_list matchers; /* texts as in service="checkout"; the agent compiles them (agent/routing.h) */
     bool continues;          /* the routes after it are asked as well */
+    bool grouped;            /* alerts that agree on group_by are told together; else each alone */
+    sw_string_list group_by; /* labels; none: all alerts are one group */
+    int64_t group_wait_ms, group_interval_ms;
     int64_t repeat_interval_ms;
     struct sw_route_config *routes;
     size_t n_routes;

@@ -34,6 +34,8 @@ static const struct receiver_key {
     KEY(max_age_secs, "SPANWATCH_WEBHOOK_MAX_AGE_SECS", true),
     KEY(backoff_min_ms, "SPANWATCH_WEBHOOK_BACKOFF_MIN_MS", true),
     KEY(backoff_max_ms, "SPANWATCH_WEBHOOK_BACKOFF_MAX_MS", true),
+    KEY(max_alerts, "SPANWATCH_WEBHOOK_MAX_ALERTS", true),
+    KEY(max_notifications_per_hour, "SPANWATCH_WEBHOOK_MAX_NOTIFICATIONS_PER_HOUR", true),
     KEY(max_in_flight, "SPANWATCH_WEBHOOK_MAX_IN_FLIGHT", true),
 #undef KEY
 };
@@ -276,8 +278,13 @@ static void print_route(const sw_route_config *route, const char *before, int de
     for (size_t i = 0; i < route->matchers.n; i++) {
         sw_buf_printf(out, "%s%s", i == 0 ? "{" : ", ", route->matchers.items[i]);
     }
-    sw_buf_printf(out, "%sreceiver: %s%s\n", route->matchers.n > 0 ? "}  " : "", route->receiver,
+    sw_buf_printf(out, "%sreceiver: %s%s", route->matchers.n > 0 ? "}  " : "", route->receiver,
                   route->continues ? "  continue: true" : "");
+    for (size_t i = 0; i < route->group_by.n; i++) {
+        sw_buf_printf(out, "%s%s", i == 0 ? "  group_by: " : ",", route->group_by.items[i]);
+    }
+    sw_buf_append_str(out, route->grouped && route->group_by.n == 0 ? "  group_by: none, all are one group\n"
+                                                                    : "\n");
     for (size_t i = 0; i < route->n_routes; i++) {
         print_route(&route->routes[i], before, depth + 1, out);
     }

@@ -5,8 +5,10 @@
 
 #include "config/load_internal.h"
 #include "config/nearest.h"
+#include "config/value.h"
 
 #define MAX_MATCHERS 64
+#define ALL_LABELS "..."
 #define MAX_INTERVAL_MS (INT64_C(31536000) * 1000)
 
 struct tree {
@@ -108,6 +110,39 @@ static void take_matchers(const struct tree *tree, sw_route_config *route, const
     free(items);
 }
 
+static bool has_all_labels(const char *const *items, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(items[i], ALL_LABELS) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "..." are all labels, as in Alertmanager: each alert is a group of its own, and is told at once. */
+static void take_group_by(const struct tree *tree, sw_route_config *route, const json_t *value) {
+    const sw_setting *setting = sw_setting_find("SPANWATCH_GROUP_NOTIFICATIONS_BY", SW_NAME_ENV);
+    size_t n = 0;
+    const char **items = sw_table_list(value, &n);
+    char *why = NULL;
+    if (items == NULL) {
+        mistake(tree, route, "group_by",
+                "must be a list of labels, such as { \"type\", \"service\" }; {} for one group, { \"...\" } "
+                "for none");
+    } else if (n == 1 && strcmp(items[0], ALL_LABELS) == 0) {
+        release_list(&route->group_by);
+        route->grouped = false;
+    } else if (has_all_labels(items, n)) {
+        mistake(tree, route, "group_by", "\"...\" cannot be used together with labels");
+    } else if (sw_value_set_list_at(&route->group_by, setting, items, n, &why) != 0) {
+        mistake(tree, route, "group_by", why);
+    } else {
+        route->grouped = true;
+    }
+    free(why);
+    free(items);
+}
+
 /* ---- routes ---- */
 
 void sw_route_release(sw_route_config *route) {
@@ -116,8 +151,10 @@ void sw_route_release(sw_route_config *route) {
     }
     free(route->routes);
     free(route->name);
+    free(route->key);
     free(route->receiver);
     release_list(&route->matchers);
+    release_list(&route->group_by);
     *route = (sw_route_config){0};
 }
 
@@ -145,7 +182,8 @@ static void take_receiver(const struct tree *tree, sw_route_config *route, const
     free(why);
 }
 
-static void take_route(struct tree *tree, sw_route_config *route, const json_t *table, size_t depth);
+static void take_route(struct tree *tree, sw_route_config *route, const char *above, const json_t *table,
+                       size_t depth);
 
 static void take_routes(struct tree *tree, sw_route_config *route, const json_t *value, size_t depth) {
     size_t n = json_array_size(value);
@@ -154,10 +192,12 @@ static void take_routes(struct tree *tree, sw_route_config *route, const json_t 
         mistake(tree, route, "routes", "must be a list of routes");
         return;
     }
+    char *above = xasprintf("%s/", route->key);
     tree->n_routes += n;
     if (depth >= SW_ROUTES_DEPTH_MAX || tree->n_routes > SW_ROUTES_MAX) {
         mistake(tree, route, "routes",
                 depth >= SW_ROUTES_DEPTH_MAX ? "is too deep: 16 at most" : "is too much: 1000 routes in all");
+        free(above);
         return;
     }
     route->routes = n > 0 ? xcalloc(n, sizeof *route->routes) : NULL;
@@ -167,14 +207,20 @@ static void take_routes(struct tree *tree, sw_route_config *route, const json_t 
             .name = xasprintf("%s.routes[%zu]", route->name, i + 1),
             .receiver = xstrdup(route->receiver),
             .matchers = copy_list(NULL, 0),
+            .grouped = route->grouped,
+            .group_by = copy_list((const char *const *)route->group_by.items, route->group_by.n),
+            .group_wait_ms = route->group_wait_ms,
+            .group_interval_ms = route->group_interval_ms,
             .repeat_interval_ms = route->repeat_interval_ms,
         };
-        take_route(tree, child, json_array_get(value, i), depth + 1);
+        take_route(tree, child, above, json_array_get(value, i), depth + 1);
     }
+    free(above);
 }
 
 static void unknown_key(const struct tree *tree, const sw_route_config *route, const char *key) {
-    static const char *const known[] = {"receiver", "matchers", "continue", "repeat_interval", "routes"};
+    static const char *const known[] = {"receiver",   "matchers",       "continue",        "group_by",
+                                        "group_wait", "group_interval", "repeat_interval", "routes"};
     sw_nearest nearest;
     sw_nearest_init(&nearest, key);
     for (size_t i = 0; i < SW_ARRAY_LEN(known); i++) {
@@ -198,13 +244,32 @@ static void take_key(struct tree *tree, sw_route_config *route, const char *key,
         }
     } else if (strcmp(key, "repeat_interval") == 0) {
         take_duration(tree, route, key, value, 1000, &route->repeat_interval_ms);
+    } else if (strcmp(key, "group_by") == 0) {
+        take_group_by(tree, route, value);
+    } else if (strcmp(key, "group_wait") == 0) {
+        take_duration(tree, route, key, value, 0, &route->group_wait_ms);
+    } else if (strcmp(key, "group_interval") == 0) {
+        take_duration(tree, route, key, value, 0, &route->group_interval_ms);
     } else if (strcmp(key, "routes") != 0) {
         unknown_key(tree, route, key);
     }
 }
 
+/* {}/{severity="critical"} */
+static char *make_key(const char *above, const sw_route_config *route) {
+    sw_buf key;
+    sw_buf_init(&key, (size_t)1 << 24);
+    sw_buf_printf(&key, "%s{", above);
+    for (size_t i = 0; i < route->matchers.n; i++) {
+        sw_buf_printf(&key, "%s%s", i == 0 ? "" : ",", route->matchers.items[i]);
+    }
+    sw_buf_append_char(&key, '}');
+    return sw_buf_steal(&key, NULL);
+}
+
 /* The routes below come last: they have what this one says. */
-static void take_route(struct tree *tree, sw_route_config *route, const json_t *table, size_t depth) {
+static void take_route(struct tree *tree, sw_route_config *route, const char *above, const json_t *table,
+                       size_t depth) {
     bool empty = json_is_array(table) && json_array_size(table) == 0;
     if (!json_is_object(table) && !empty) {
         sw_loader_mistake(
@@ -217,6 +282,7 @@ static void take_route(struct tree *tree, sw_route_config *route, const json_t *
     json_object_foreach((json_t *)table, key, value) {
         take_key(tree, route, key, value);
     }
+    route->key = make_key(above, route);
     const json_t *routes = json_object_get(table, "routes");
     if (routes != NULL) {
         take_routes(tree, route, routes, depth);
@@ -249,16 +315,21 @@ bool sw_route_leads_to(const sw_route_config *route, const char *receiver) {
 
 void sw_loader_make_route(sw_loader *loader) {
     sw_config *config = loader->config;
+    const sw_string_list *by = &config->group_notifications_by;
     struct tree tree = {loader, config->config_file, 1};
     config->route = (sw_route_config){
         .name = xstrdup("route"),
         .receiver = xstrdup(SW_RECEIVER_WEBHOOK),
         .matchers = copy_list(NULL, 0),
+        .grouped = by->n > 0 && !has_all_labels((const char *const *)by->items, by->n),
+        .group_by = copy_list((const char *const *)by->items, by->n),
+        .group_wait_ms = config->group_wait_secs * 1000,
+        .group_interval_ms = config->group_interval_secs * 1000,
         .repeat_interval_ms = config->repeat_interval_secs * 1000,
     };
     if (loader->route != NULL) {
         config->has_route = true;
-        take_route(&tree, &config->route, loader->route, 0);
+        take_route(&tree, &config->route, "", loader->route, 0);
         if (config->route.matchers.n > 0) {
             mistake(&tree, &config->route, "matchers",
                     "cannot be used here: the first route is for every alert");
@@ -266,6 +337,9 @@ void sw_loader_make_route(sw_loader *loader) {
         if (config->route.continues) {
             mistake(&tree, &config->route, "continue", "cannot be used here: nothing comes after it");
         }
+    }
+    if (config->route.key == NULL) { /* there is none, or it is no table */
+        config->route.key = make_key("", &config->route);
     }
     warn_of_unused(loader);
 }

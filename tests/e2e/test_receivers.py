@@ -188,6 +188,39 @@ def test_a_proxy_and_tls_of_its_own(hooks, start, config, scripts, certificates,
     assert request.headers["host"] == "behind.invalid"
 
 
+def test_alerts_of_a_group_are_told_together_and_others_alone(hooks, start, config, scripts):
+    configure(config, receivers(pager=hooks["pager"].hook, chat=hooks["chat"].hook),
+              '''route = { receiver = "chat", group_by = { "type" }, group_wait = "1s", group_interval = 0, routes = {
+              { receiver = "pager", group_by = { "..." }, continue = true }, { receiver = "chat" } } }''')  # fmt: skip
+    agent = start()
+    find(scripts, FINDINGS)
+    eventually(lambda: len(hooks["pager"].bodies()) == 3, "told alone")
+    assert all("alerts" not in body for body in hooks["pager"].bodies())
+    eventually(lambda: len(hooks["chat"].bodies()) == 2, "told in groups")
+    groups = {body["group_labels"]["type"]: sorted(alert["service"] for alert in body["alerts"]) for body in hooks["chat"].bodies()}
+    assert groups == {"slow": ["mail", "shop"], "odd": ["mail"]}
+    listed = ask(agent, "GET", "/api/v2/alerts/groups?receiver=chat")[1]
+    assert sorted((group["labels"].get("type"), len(group["alerts"])) for group in listed) == [("odd", 1), ("slow", 2)]
+    assert len(ask(agent, "GET", "/api/v2/alerts/groups?receiver=pager")[1]) == 3
+    find(scripts, "")
+    eventually(lambda: len(hooks["chat"].bodies(status="resolved")) == 2, "their ends too")
+    eventually(lambda: len(hooks["pager"].bodies(status="resolved")) == 3, "alone")
+
+
+def test_settings_alone_make_groups_and_a_limit_per_hour(tempo, webhook, make_agent, scripts):
+    (scripts / "detect.lua").unlink()
+    find(scripts, FINDINGS)
+    agent = make_agent(tempo, webhook, SPANWATCH_SCRIPTS_DIR=scripts, SPANWATCH_GROUP_NOTIFICATIONS_BY="service", SPANWATCH_GROUP_WAIT_SECS=1,
+                       SPANWATCH_GROUP_INTERVAL_SECS=0, SPANWATCH_WEBHOOK_MAX_ALERTS=1, SPANWATCH_WEBHOOK_MAX_NOTIFICATIONS_PER_HOUR=2)  # fmt: skip
+    eventually(lambda: len(webhook.bodies()) == 2, "two groups")
+    mail = next(body for body in webhook.bodies() if body["group_labels"] == {"service": "mail"})
+    assert len(mail["alerts"]) == 1 and mail["truncated_alerts"] == 1 and mail["firing_alerts"] == 2
+    find(scripts, "")
+    eventually(lambda: agent.metric("spanwatch_receiver_held_back", receiver="webhook") == 1, "the limit holds")
+    agent.wait_ticks(1)
+    assert len(webhook.bodies()) == 2 and agent.status()["outbox"]["depth"] > 0
+
+
 def test_a_repeat_interval_of_its_own(hooks, start, config, scripts):
     configure(config, receivers(pager=hooks["pager"].hook, chat=hooks["chat"].hook),
               'route = { routes = { { receiver = "pager", repeat_interval = "1s", continue = true }, { receiver = "chat" } } }')  # fmt: skip

@@ -118,12 +118,51 @@ static void a_matcher_that_cannot_be_used_is_said_and_matches_nothing(void **sta
     close_it(&f);
 }
 
+static const char *group(const struct fixture *f, const char *service, sw_severity severity) {
+    static char text[512];
+    sw_label labels[] = {{"service", (char *)service}};
+    sw_alert alert = {.type = "high_latency", .labels = labels, .n_labels = 1, .severity = severity};
+    const sw_route_config *routes[SW_RECEIVERS_MAX];
+    sw_routing_of(f->routing, &alert, routes);
+    sw_buf key, json;
+    sw_buf_init(&key, 4096);
+    sw_buf_init(&json, 4096);
+    bool grouped = sw_routing_group(routes[0], &alert, &key, &json);
+    snprintf(text, sizeof text, "%s %s", grouped ? key.data : "alone", grouped ? json.data : "");
+    sw_buf_release(&key);
+    sw_buf_release(&json);
+    return text;
+}
+
+static void a_group_is_its_route_and_the_labels_that_alerts_agree_on(void **state) {
+    (void)state;
+    struct fixture f;
+    open_with(
+        &f,
+        "{\"group_by\": [\"type\", \"severity\", \"zone\"], \"routes\": [{\"matchers\": [\"service=shop\"], "
+        "\"receiver\": \"a\"}, {\"matchers\": [\"service=cart\"], \"group_by\": []}, {\"matchers\": "
+        "[\"service=mail\"], \"group_by\": [\"...\"]}]}");
+    const char *labels = "{\"severity\":\"critical\",\"type\":\"high_latency\"}";
+    char *want = xasprintf("{}:%s %s", labels, labels);
+    assert_string_equal(group(&f, "x", SW_SEVERITY_CRITICAL), want);
+    assert_string_not_equal(group(&f, "x", SW_SEVERITY_INFO), want);
+    assert_string_equal(group(&f, "y", SW_SEVERITY_CRITICAL), want);
+    free(want);
+    want = xasprintf("{}/{service=shop}:%s %s", labels, labels);
+    assert_string_equal(group(&f, "shop", SW_SEVERITY_CRITICAL), want);
+    free(want);
+    assert_string_equal(group(&f, "cart", SW_SEVERITY_CRITICAL), "{}/{service=cart}:{} {}");
+    assert_string_equal(group(&f, "mail", SW_SEVERITY_CRITICAL), "alone ");
+    close_it(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_route_that_matches_takes_it),
         cmocka_unit_test(continue_asks_the_next_as_well_and_each_receiver_is_told_once),
         cmocka_unit_test(a_route_takes_what_none_below_it_takes),
         cmocka_unit_test(without_routes_everything_goes_to_the_webhook),
+        cmocka_unit_test(a_group_is_its_route_and_the_labels_that_alerts_agree_on),
         cmocka_unit_test(a_matcher_that_cannot_be_used_is_said_and_matches_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

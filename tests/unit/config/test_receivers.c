@@ -94,6 +94,43 @@ static void routes_below_have_what_the_route_above_says(void **state) {
     unload(&it);
 }
 
+static void groups_are_those_of_the_settings_until_a_route_says_otherwise(void **state) {
+    (void)state;
+    loading it;
+    load(
+        &it,
+        (given){.environment = ENVIRONMENT("SPANWATCH_GROUP_NOTIFICATIONS_BY=type,service",
+                                           "SPANWATCH_GROUP_WAIT_SECS=7", "SPANWATCH_WEBHOOK_MAX_ALERTS=9"),
+                .table =
+                    "{\"receivers\": [{\"name\": \"a\", \"url\": \"http://a/\", "
+                    "\"max_notifications_per_hour\": 5}], \"route\": {\"routes\": [{\"matchers\": [\"x=1\"], "
+                    "\"receiver\": \"a\", \"group_by\": [\"...\"]}, {\"matchers\": [\"x=1\", \"y=2\"], "
+                    "\"group_by\": [], \"group_wait\": 0, \"group_interval\": \"1m\"}]}}"});
+    assert_string_equal(said(&it.mistakes), "");
+    const sw_route_config *root = &it.config.route, *alone = &root->routes[0], *all = &root->routes[1];
+    assert_true(root->grouped);
+    assert_int_equal(root->group_by.n, 2);
+    assert_string_equal(root->group_by.items[1], "service");
+    assert_int_equal(root->group_wait_ms, 7000);
+    assert_int_equal(root->group_interval_ms, 300000);
+    assert_string_equal(root->key, "{}");
+    assert_false(alone->grouped);
+    assert_int_equal(alone->group_by.n, 0);
+    assert_string_equal(alone->key, "{}/{x=1}");
+    assert_true(all->grouped);
+    assert_int_equal(all->group_by.n, 0);
+    assert_int_equal(all->group_wait_ms, 0);
+    assert_int_equal(all->group_interval_ms, 60000);
+    assert_string_equal(all->key, "{}/{x=1,y=2}");
+    assert_int_equal(receiver(&it, "a")->max_notifications_per_hour, 5);
+    assert_int_equal(receiver(&it, "a")->max_alerts, 9);
+    unload(&it);
+    load(&it, (given){0});
+    assert_false(it.config.route.grouped);
+    assert_string_equal(it.config.route.key, "{}");
+    unload(&it);
+}
+
 static void assert_mistake(const char *table, const char *mistake) {
     loading it;
     load(&it, (given){.table = table});
@@ -155,6 +192,12 @@ static void every_mistake_is_said_where_it_is(void **state) {
                    "route.routes[1].matchers (conf.lua): must be a list");
     assert_mistake(ROUTE("{\"routes\": [{\"continue\": 1}]}"),
                    "route.routes[1].continue (conf.lua): must be true or");
+    assert_mistake(ROUTE("{\"group_by\": \"type\"}"), "route.group_by (conf.lua): must be a list of labels");
+    assert_mistake(ROUTE("{\"group_by\": [\"a b\"]}"), "route.group_by (conf.lua): name 1 must be a label");
+    assert_mistake(ROUTE("{\"group_by\": [\"a\", \"...\"]}"),
+                   "route.group_by (conf.lua): \"...\" cannot be used together with labels");
+    assert_mistake(ROUTE("{\"group_wait\": -1}"),
+                   "route.group_wait (conf.lua): must be a duration of 0 to a year");
     assert_mistake(ROUTE("{\"routes\": {\"a\": 1}}"), "route.routes (conf.lua): must be a list of routes");
 }
 
@@ -234,6 +277,7 @@ int main(void) {
         cmocka_unit_test(without_a_config_file_there_is_the_webhook_alone),
         cmocka_unit_test(what_is_not_given_is_the_webhooks_but_for_credentials),
         cmocka_unit_test(routes_below_have_what_the_route_above_says),
+        cmocka_unit_test(groups_are_those_of_the_settings_until_a_route_says_otherwise),
         cmocka_unit_test(every_mistake_is_said_where_it_is),
         cmocka_unit_test(durations_are_prometheus),
         cmocka_unit_test(a_tree_without_end_is_refused),
