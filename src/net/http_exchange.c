@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <utlist.h>
 
 #include "telemetry/log.h"
@@ -201,7 +202,35 @@ static bool is_unwanted(const sw_http_exchange *exchange) {
     return exchange->route == NULL || exchange->too_large || exchange->too_many;
 }
 
+struct lengths {
+    const char *first;
+    bool differ;
+};
+
+/* Two lengths, and nobody knows where the next request begins (RFC 9112, 6.3). */
+static enum MHD_Result find_second_length(void *arg, enum MHD_ValueKind kind, const char *key,
+                                          const char *value) {
+    struct lengths *lengths = arg;
+    (void)kind;
+    if (strcasecmp(key, "Content-Length") == 0) {
+        lengths->differ |= lengths->first != NULL && !sw_streq(lengths->first, value);
+        lengths->first = value;
+    }
+    return MHD_YES;
+}
+
+static bool has_two_lengths(const sw_http_exchange *exchange) {
+    struct lengths lengths = {0};
+    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, find_second_length, &lengths);
+    return lengths.differ;
+}
+
 static void take_headers(sw_http_exchange *exchange) {
+    if (has_two_lengths(exchange)) {
+        sw_http_reply_header(exchange, "Connection", "close");
+        reply_error(exchange, MHD_HTTP_BAD_REQUEST, "the request has two lengths");
+        return;
+    }
     const char *length = sw_http_header(exchange, "Content-Length");
     uint64_t announced = length != NULL ? strtoull(length, NULL, 10) : 0;
     size_t limit = exchange->server->max_body;

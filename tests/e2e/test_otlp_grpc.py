@@ -1,6 +1,7 @@
 """Spans sent to the agent over gRPC, by the real SDK, by the real gRPC library and by clients that do not behave."""
 
 import gzip
+import http.client
 import socket
 import struct
 import threading
@@ -313,3 +314,28 @@ def test_a_grpc_address_that_is_taken_is_said(make_agent, webhook, receiver):
     )  # fmt: skip
     assert agent.process.wait(30) == 78
     assert "cannot receive spans on 127.0.0.1" in agent.log() and "SPANWATCH_OTLP_GRPC_ADDRESS" in agent.log()
+
+
+def test_while_the_agent_stops_senders_are_asked_to_come_again(make_agent, webhook):
+    http_port = free_port()
+    agent = receiver_of(
+        make_agent, webhook, SPANWATCH_OTLP_HTTP_ADDRESS=f"127.0.0.1:{http_port}", SPANWATCH_WEBHOOK_TIMEOUT_MS=60000,
+    )  # fmt: skip
+    webhook.fault("hang")
+    request = ExportTraceServiceRequest()
+    span = request.resource_spans.add().scope_spans.add().spans.add(trace_id=b"1" * 16, span_id=b"1" * 8, start_time_unix_nano=time.time_ns())
+    span.status.code = 2
+    with channel_to(agent) as channel:
+        assert call(channel, request.SerializeToString())[0] == grpc.StatusCode.OK
+        eventually(webhook.seen, "a delivery is under way")
+        agent.process.terminate()
+        agent.wait_log("stopping")
+        got, _, trailers, _ = call(channel, GOOD)
+        assert got == grpc.StatusCode.UNAVAILABLE and retry_after_s(trailers) == (14, 1)
+    connection = http.client.HTTPConnection("127.0.0.1", http_port, timeout=10)
+    connection.request("POST", "/v1/traces", GOOD, {"Content-Type": "application/x-protobuf"})
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    assert Status.FromString(answer.read()).code == 14
+    connection.close()
+    webhook.heal()
