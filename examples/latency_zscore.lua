@@ -12,9 +12,12 @@ local function baseline_of(baselines, one)
   return baseline
 end
 
-local function judge(one, latency, baseline, config)
+local function judge(ctx, one, latency, baseline)
+  local config = ctx.config
   local floor = math.max(config.min_deviation_ms, config.min_deviation_ratio * baseline.mean)
   local z = statistics.zscore(latency, baseline.mean, baseline.variance, floor)
+  ctx.explain("%s %s: p%g is %.0f ms, usually %.0f ms: %.1f standard deviations, max_zscore %g", one.service, one.operation,
+    100 * config.quantile, latency, baseline.mean, z, config.max_zscore)
   if z <= config.max_zscore then
     return nil
   end
@@ -62,7 +65,7 @@ return {
       if latency and one.count >= config.min_requests then
         local baseline = baseline_of(baselines, one)
         local warm = baseline.count >= config.warm_up
-        local finding = warm and judge(one, latency, baseline, config) or nil
+        local finding = warm and judge(ctx, one, latency, baseline) or nil
         baseline.unusual = finding and (baseline.unusual or 0) + 1 or 0
         baseline.seen = window.to
         if baseline.unusual > config.give_in_after then

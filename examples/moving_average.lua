@@ -11,9 +11,11 @@ local function errors_by_service(series)
   return errors, counts
 end
 
-local function burst(service, errors, history, count, config)
+local function burst(ctx, service, errors, history, count)
+  local config = ctx.config
   local average = statistics.mean(history)
   local limit = math.max(config.min_errors, config.factor * average)
+  ctx.explain("%s: %.0f failed requests, %.1f on average, limit %.1f", service, errors, average, limit)
   if errors < limit then
     return nil
   end
@@ -54,7 +56,7 @@ return {
       state.services[service] = history
       history.seen = window.to
       if #history.values >= config.warm_up then
-        findings[#findings + 1] = burst(service, errors[service], history.values, count, config)
+        findings[#findings + 1] = burst(ctx, service, errors[service], history.values, count)
       end
     end
     -- A service without requests had no failures: its average sinks.

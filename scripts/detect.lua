@@ -14,22 +14,36 @@ local function about(trace, type, config)
   }
 end
 
-local function slow_or_failed(traces, config, findings)
-  for _, trace in ipairs(traces) do
-    if trace.duration_ms > config.latency_threshold_ms then
+local function slow_or_failed(ctx, findings)
+  local config, threshold_ms = ctx.config, ctx.config.latency_threshold_ms
+  for _, trace in ipairs(ctx.window.traces) do
+    local slow, failed = trace.duration_ms > threshold_ms, trace.status == "error"
+    if slow then
       local finding = about(trace, "high_latency", config)
-      finding.value, finding.threshold = trace.duration_ms, config.latency_threshold_ms
+      finding.value, finding.threshold = trace.duration_ms, threshold_ms
       findings[#findings + 1] = finding
     end
-    if trace.status == "error" then
+    if failed then
       findings[#findings + 1] = about(trace, "error_status", config)
     end
+    ctx.explain("%s: duration %.6g ms %s latency_threshold_ms %.6g", slow and "high_latency" or "no high_latency",
+      trace.duration_ms, slow and ">" or "<=", threshold_ms)
+    ctx.explain("%s: status is %s", failed and "error_status" or "no error_status", trace.status)
   end
 end
 
 ---service = nil: all of them together.
-local function error_rate(service, count, errors, config, findings)
-  if count < config.min_requests or errors / count <= config.error_rate_threshold then
+local function error_rate(ctx, service, count, errors, findings)
+  local config, name = ctx.config, service or "all services"
+  if count < config.min_requests then
+    ctx.explain("no high_error_rate of %s: %.0f requests < min_requests %.0f", name, count, config.min_requests)
+    return
+  end
+  local over = errors / count > config.error_rate_threshold
+  ctx.explain("%s of %s: %.0f of %.0f requests failed, %.4g %s error_rate_threshold %.4g",
+    over and "high_error_rate" or "no high_error_rate", name, errors, count, errors / count, over and ">" or "<=",
+    config.error_rate_threshold)
+  if not over then
     return
   end
   findings[#findings + 1] = {
@@ -40,16 +54,16 @@ local function error_rate(service, count, errors, config, findings)
     affected_traces = errors,
     total_traces = count,
     severity = "critical",
-    summary = ("%s: %.1f %% of requests failed (%.0f of %.0f), over %g %%"):format(service or "all services",
+    summary = ("%s: %.1f %% of requests failed (%.0f of %.0f), over %g %%"):format(name,
       100 * errors / count, errors, count, 100 * config.error_rate_threshold),
   }
 end
 
 ---The counts are exact. Where they are not known there is no series, and so nothing is said about rates.
-local function error_rates(series, config, findings)
+local function error_rates(ctx, findings)
   local counts, errors, services = {}, {}, {}
   local all_count, all_errors = 0, 0
-  for _, one in ipairs(series) do
+  for _, one in ipairs(ctx.window.series) do
     if not counts[one.service] then
       counts[one.service], errors[one.service] = 0, 0
       services[#services + 1] = one.service
@@ -59,9 +73,9 @@ local function error_rates(series, config, findings)
     all_count, all_errors = all_count + one.count, all_errors + one.errors
   end
   for _, service in ipairs(services) do
-    error_rate(service, counts[service], errors[service], config, findings)
+    error_rate(ctx, service, counts[service], errors[service], findings)
   end
-  error_rate(nil, all_count, all_errors, config, findings)
+  error_rate(ctx, nil, all_count, all_errors, findings)
 end
 
 ---@type spanwatch.Detector
@@ -79,8 +93,8 @@ return {
   revisions = true, -- spans come late: judge a window again when its counts have changed
   check = function(ctx)
     local findings = {}
-    slow_or_failed(ctx.window.traces, ctx.config, findings)
-    error_rates(ctx.window.series, ctx.config, findings)
+    slow_or_failed(ctx, findings)
+    error_rates(ctx, findings)
     return findings
   end,
 }

@@ -77,3 +77,20 @@ end)
 test("an empty window gives no findings", function(t)
   t.equal(t.detector("detect.lua"):check(t.window()), {})
 end)
+
+test("it says which condition decided, also where nothing is wrong", function(t)
+  local d = t.detector("detect.lua", { latency_threshold_ms = 500, min_requests = 20 })
+  d:check(t.window {
+    traces = { t.trace { duration_ms = 500.5 }, t.trace { duration_ms = 420, status = "error" } },
+    series = { t.series { service = "shop", count = 100, errors = 5 }, t.series { service = "mail", count = 19, errors = 19 } },
+  })
+  t.equal(d.explained, {
+    "high_latency: duration 500.5 ms > latency_threshold_ms 500",
+    "no error_status: status is unset",
+    "no high_latency: duration 420 ms <= latency_threshold_ms 500",
+    "error_status: status is error",
+    "no high_error_rate of shop: 5 of 100 requests failed, 0.05 <= error_rate_threshold 0.05",
+    "no high_error_rate of mail: 19 requests < min_requests 20",
+    "high_error_rate of all services: 24 of 119 requests failed, 0.2017 > error_rate_threshold 0.05",
+  })
+end)

@@ -47,6 +47,12 @@ local Context = {}
 ---@param labels? table<string, string>
 function Context.metric(name, value, labels) end
 
+---Says why a trace, a service or a window is a finding or is none, for `spanwatch explain`. Does nothing in ordinary calls, so it may stand in
+---every branch; in an explanation the arguments become a line as `string.format` makes them.
+---@param format string "%s took %g ms, threshold %g ms"
+---@param ... any
+function Context.explain(format, ...) end
+
 -- What there is to judge ---------------------------------------------------------------------------------------------
 
 ---A stretch of time, [from, to).

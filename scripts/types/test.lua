@@ -121,6 +121,7 @@ function F:format(alert, config) end
 ---@field wants spanwatch.Wants
 ---@field state table<string, any> The committed state: after a successful check what the next one gets.
 ---@field metrics table<string, number> What ctx.metric was given last, by name.
+---@field explained string[] What `ctx.explain` said in the last check.
 ---@field logs {level: string, message: string, fields: table<string, string>}[]
 local D = {}
 

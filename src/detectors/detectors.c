@@ -384,6 +384,7 @@ static void handle_closed(uv_handle_t *handle) {
 }
 
 void sw_detectors_free(sw_detectors *detectors) {
+    sw_detectors_explain_cancel(detectors);
     uv_close((uv_handle_t *)&detectors->idle, handle_closed);
     uv_close((uv_handle_t *)&detectors->keeper, handle_closed);
     uv_close((uv_handle_t *)&detectors->quiet, handle_closed);

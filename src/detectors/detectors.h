@@ -111,6 +111,23 @@ typedef struct sw_check_result {
 void sw_detector_check(sw_detector *detector, const sw_window *window, int64_t now_ns,
                        bool (*offer)(const sw_trace *trace, void *arg), void *offer_arg,
                        void (*done)(sw_detector *detector, sw_check_result *result, void *arg), void *arg);
+/* What a detector would say of a window, and why: asked of a worker of its own, with the running source,
+ * configuration and state. Nothing of it is kept, no failure is counted, and host functions answer "dry". */
+typedef struct sw_explanation {
+    sw_check_status status;
+    const char *message; /* why unknown or failed; NULL when ok */
+    const sw_finding *findings;
+    size_t n_findings;
+    const char *const *lines; /* what ctx.explain said */
+    size_t n_lines;
+    const char *config_json; /* the configuration in force; NULL when it failed */
+} sw_explanation;
+typedef void (*sw_explain_done)(const sw_explanation *explanation, void *arg);
+/* One at a time for all detectors: -1 when another one is under way, or the detector is not running. All
+ * traces of the window are shown, wanted or not. `done` exactly once, from the loop, unless cancelled. */
+int sw_detector_explain(sw_detector *detector, const sw_window *window, int64_t now_ns, sw_explain_done done,
+                        void *arg);
+void sw_detectors_explain_cancel(sw_detectors *detectors); /* the one under way, if any */
 /* This state, which an OK or UNKNOWN result carried, is now committed. */
 void sw_detector_commit(sw_detector *detector, const void *state, size_t len, int64_t state_version);
 

@@ -152,6 +152,7 @@ struct sw_detectors {
     void (*changed)(void *arg);
     void *changed_arg;
 
+    struct sw_explaining *explaining; /* explain.c; NULL: none */
     sw_worker *spare;
     int64_t spare_due_ns;
     int64_t last_scan_ns;
@@ -184,6 +185,8 @@ void sw_states_free(sw_detectors *detectors);
 sw_version *sw_version_new(sw_detector *detector, const char *source, size_t len, const char *hash);
 void sw_version_free(sw_version *version); /* stops its worker; NULL does nothing */
 void sw_version_stop(sw_version *version); /* stops its worker */
+/* Another one of the same source and modules, without a worker. */
+sw_version *sw_version_copy(const sw_version *version);
 /* Gives it a worker and sends LOAD. -1 with *error (caller frees) when no worker can be had. */
 int sw_version_load(sw_version *version, sw_call_done done, char **error);
 /* Takes what the reply to LOAD says. -1 with *why (static text). */

@@ -23,6 +23,24 @@ sw_version *sw_version_new(sw_detector *detector, const char *source, size_t len
     return version;
 }
 
+sw_version *sw_version_copy(const sw_version *version) {
+    sw_version *copy = sw_version_new(version->detector, version->source, version->len, version->hash);
+    copy->modules = xcalloc(version->n_modules, sizeof *copy->modules);
+    for (size_t i = 0; i < version->n_modules; i++) {
+        const sw_module *from = &version->modules[i];
+        sw_module *to = &copy->modules[copy->n_modules];
+        if (from->hash[0] != '\0') { /* one that was not found is looked for again */
+            *to = *from;
+            to->name = xstrdup(from->name);
+            to->path = xstrdup(from->path);
+            to->source = xmalloc(from->len + 1);
+            memcpy(to->source, from->source, from->len + 1);
+            copy->n_modules++;
+        }
+    }
+    return copy;
+}
+
 void sw_version_stop(sw_version *version) {
     if (version->worker != NULL) {
         sw_worker_stop(version->worker);

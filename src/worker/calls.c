@@ -113,16 +113,14 @@ static void push_context(lua_State *L, sw_worker *worker) {
 static void read_trial(lua_State *L, sw_worker *worker) {
     lua_getfield(L, 1, "now");
     lua_getfield(L, 1, "dry");
-    worker->now = (double)lua_tonumber(L, -2);
-    worker->dry = lua_toboolean(L, -1) != 0;
-    lua_pop(L, 2);
+    lua_getfield(L, 1, "explain");
+    worker->now = (double)lua_tonumber(L, -3);
+    worker->explaining = lua_toboolean(L, -1) != 0;
+    worker->dry = worker->explaining || lua_toboolean(L, -2) != 0;
+    lua_pop(L, 3);
 }
 
-/* The pairs of the reply but for the usage; results of check() at `first`, its state at the top. */
-static void pack_judgement(lua_State *L, sw_worker *worker, int first, bool judged, const char *reason) {
-    msgpack_packer *pk = &worker->reply.packer;
-    msgpack_pack_map(pk, 5);
-    sw_pack_key_bool(pk, "ok", true);
+static void pack_found(lua_State *L, msgpack_packer *pk, int first, bool judged, const char *reason) {
     if (judged) {
         sw_pack_str(pk, "findings");
         sw_findings_pack(L, first, pk);
@@ -130,6 +128,26 @@ static void pack_judgement(lua_State *L, sw_worker *worker, int first, bool judg
         sw_pack_str(pk, "unknown");
         sw_pack_text(pk, reason, strlen(reason), 1024);
     }
+}
+
+/* What an explanation consists of, but for the usage. */
+static void pack_explanation(lua_State *L, sw_worker *worker, int first, bool judged, const char *reason) {
+    msgpack_packer *pk = &worker->reply.packer;
+    msgpack_pack_map(pk, 5);
+    sw_pack_key_bool(pk, "ok", true);
+    pack_found(L, pk, first, judged, reason);
+    sw_pack_str(pk, "explained");
+    sw_context_pack_explained(L, pk);
+    sw_pack_str(pk, "config");
+    sw_pack_write(&worker->reply.bytes, worker->config.data, worker->config.size);
+}
+
+/* The pairs of the reply but for the usage; results of check() at `first`, its state at the top. */
+static void pack_judgement(lua_State *L, sw_worker *worker, int first, bool judged, const char *reason) {
+    msgpack_packer *pk = &worker->reply.packer;
+    msgpack_pack_map(pk, 5);
+    sw_pack_key_bool(pk, "ok", true);
+    pack_found(L, pk, first, judged, reason);
     sw_values_writer writer;
     sw_pack_str(pk, "metrics");
     sw_context_push_metrics(L);
@@ -150,6 +168,12 @@ int sw_call_check(lua_State *L) {
     sw_push_payload(L);
     read_trial(L, worker);
     sw_context_reset(L);
+    if (worker->explaining) {
+        lua_newtable(L);
+    } else {
+        lua_pushnil(L);
+    }
+    sw_context_explain(L);
     push_context(L, worker);
     int context = lua_gettop(L);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &detector_key);
@@ -164,7 +188,11 @@ int sw_call_check(lua_State *L) {
     if (lua_rawget(L, context) != LUA_TTABLE) {
         return sw_shape_error(L, "ctx.state is a %s; it must be a table", luaL_typename(L, -1));
     }
-    pack_judgement(L, worker, first, judged, reason);
+    if (worker->explaining) {
+        pack_explanation(L, worker, first, judged, reason);
+    } else {
+        pack_judgement(L, worker, first, judged, reason);
+    }
     return 0;
 }
 

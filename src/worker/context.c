@@ -1,4 +1,4 @@
-/* What ctx holds besides window, state, config and now: log, metric, tempo, http. */
+/* What ctx holds besides window, state, config and now: log, metric, explain, tempo, http. */
 #include "worker/internal.h"
 
 #include <math.h>
@@ -8,6 +8,7 @@
 static char functions_key; /* what every ctx gets */
 static char metrics_key;
 static char sink_key;
+static char explained_key;
 static char series_key; /* metatable of series */
 
 /* Pushes a table of text made of the fields at index 2; its index, or 0 when there are none. */
@@ -168,6 +169,30 @@ static int context_metric(lua_State *L) {
     return 0;
 }
 
+/* ctx.explain(format, ...): what string.format() makes of it, where somebody asked for an explanation. */
+static int context_explain(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TSTRING);
+    int n_arguments = lua_gettop(L);
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &explained_key) != LUA_TTABLE) {
+        return 0;
+    }
+    lua_Integer n = (lua_Integer)lua_rawlen(L, -1) + 1;
+    lua_insert(L, 1);
+    if (n > SW_WORKER_MAX_EXPLAINED) {
+        lua_pushliteral(L, "(further explanations are left out)");
+        lua_rawseti(L, 1, SW_WORKER_MAX_EXPLAINED + 1);
+        return 0;
+    }
+    luaL_getmetafield(L, 2, "__index");
+    lua_getfield(L, -1, "format");
+    lua_replace(L, -2);
+    lua_insert(L, 2);
+    lua_call(L, n_arguments, 1);
+    luaL_tolstring(L, -1, NULL);
+    lua_rawseti(L, 1, n);
+    return 0;
+}
+
 /* One host function; upvalue: what it is called in the protocol. */
 static int ask(lua_State *L) {
     sw_worker *worker = sw_worker_of(L);
@@ -271,11 +296,13 @@ void sw_context_open(lua_State *L) {
     static const char *const tempo[][2] = {
         {"search", "tempo.search"}, {"metrics", "tempo.metrics"}, {"trace", "tempo.trace"}};
     static const char *const http[][2] = {{"get", "http.get"}, {"post", "http.post"}};
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 5);
     push_log(L);
     lua_setfield(L, -2, "log");
     lua_pushcfunction(L, context_metric);
     lua_setfield(L, -2, "metric");
+    lua_pushcfunction(L, context_explain);
+    lua_setfield(L, -2, "explain");
     push_group(L, tempo, SW_ARRAY_LEN(tempo));
     lua_setfield(L, -2, "tempo");
     push_group(L, http, SW_ARRAY_LEN(http));
@@ -292,8 +319,8 @@ void sw_context_open(lua_State *L) {
 }
 
 void sw_context_push(lua_State *L) {
-    static const char *const names[] = {"log", "metric", "tempo", "http"};
-    lua_createtable(L, 0, 8);
+    static const char *const names[] = {"log", "metric", "explain", "tempo", "http"};
+    lua_createtable(L, 0, 9);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &functions_key);
     for (size_t i = 0; i < SW_ARRAY_LEN(names); i++) {
         lua_getfield(L, -1, names[i]);
@@ -313,4 +340,22 @@ void sw_context_reset(lua_State *L) {
 
 void sw_context_set_log_sink(lua_State *L) {
     lua_rawsetp(L, LUA_REGISTRYINDEX, &sink_key);
+}
+
+void sw_context_explain(lua_State *L) {
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &explained_key);
+}
+
+void sw_context_pack_explained(lua_State *L, msgpack_packer *pk) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &explained_key);
+    lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+    msgpack_pack_array(pk, (size_t)n);
+    for (lua_Integer i = 1; i <= n; i++) {
+        size_t len = 0;
+        lua_rawgeti(L, -1, i);
+        const char *text = lua_tolstring(L, -1, &len);
+        sw_pack_text(pk, text, len, SW_WORKER_MAX_EXPLAINED_TEXT);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
 }

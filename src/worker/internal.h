@@ -25,6 +25,8 @@
 #define SW_WORKER_MAX_LOGS 200      /* lines per call; the rest is counted */
 #define SW_WORKER_MAX_LOG_TEXT 2048 /* bytes of a log message or field; the rest is cut */
 #define SW_WORKER_MAX_LOG_FIELDS 32
+#define SW_WORKER_MAX_EXPLAINED 200 /* lines of ctx.explain per call; one more says that there was more */
+#define SW_WORKER_MAX_EXPLAINED_TEXT 1024
 #define SW_CONTENT_TYPE_SIZE 128
 
 typedef enum sw_error_kind {
@@ -56,6 +58,7 @@ typedef struct sw_worker {
 
     /* The call under way. */
     bool dry;        /* a trial: nothing leaves the worker */
+    bool explaining; /* the reply says what was found, and why; else it is as dry */
     double now;      /* unix seconds; 0: the system's */
     unsigned logged; /* lines */
 
@@ -139,11 +142,14 @@ void sw_json_push(lua_State *L);
 
 /* context.c: what ctx holds besides window, state, config and now. */
 void sw_context_open(lua_State *L);         /* once */
-void sw_context_push(lua_State *L);         /* a new ctx with log, metric, tempo and http */
+void sw_context_push(lua_State *L);         /* a new ctx with log, metric, explain, tempo and http */
 void sw_context_push_metrics(lua_State *L); /* list of what ctx.metric took since reset */
 void sw_context_reset(lua_State *L);
 void sw_context_set_log_sink(
     lua_State *L); /* log lines are appended to the table at the top (popped); nil: sent */
+void sw_context_explain(
+    lua_State *L); /* lines of ctx.explain are appended to the table at the top (popped); nil: dropped */
+void sw_context_pack_explained(lua_State *L, msgpack_packer *pk); /* them, as an array */
 /* options.c: checks the options of a host function (argument 1) and packs them as its arguments. */
 void sw_options_pack(lua_State *L, const char *op, msgpack_packer *pk);
 /* Gives the table at index the methods of a window. */

@@ -154,10 +154,12 @@ static int host_dress(lua_State *L) {
     return 1;
 }
 
-/* begin(logs): from here on ctx.log appends to this list. */
+/* begin(logs, explained): from here on ctx.log and ctx.explain append to these lists. */
 static int host_begin(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 1);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+    sw_context_explain(L);
     sw_context_set_log_sink(L);
     sw_context_reset(L);
     return 0;
@@ -167,6 +169,8 @@ static int host_begin(lua_State *L) {
 static int host_finish(lua_State *L) {
     lua_pushnil(L);
     sw_context_set_log_sink(L);
+    lua_pushnil(L);
+    sw_context_explain(L);
     sw_context_push_metrics(L);
     return 1;
 }

@@ -220,7 +220,8 @@ function Detector:check(window)
   ctx.window, ctx.config, ctx.now = host.dress(seen), host.copy(self.loaded.config, "config"), self.clock.now
   ctx.state = host.copy(self.state, "state")
   ctx.tempo, ctx.http = self.clock.tempo, self.clock.http
-  host.begin(self.logs)
+  self.explained = {}
+  host.begin(self.logs, self.explained)
   local ok, findings, reason = pcall(self.loaded.check, ctx)
   local metrics = host.finish()
   if not ok then
@@ -330,7 +331,7 @@ local function new_test()
     if config ~= nil and type(config) ~= "table" then
       error("t.detector takes a file and a table", 2)
     end
-    local detector = setmetatable({ overrides = config or {}, clock = clock, metrics = {}, logs = {} }, Detector)
+    local detector = setmetatable({ overrides = config or {}, clock = clock, metrics = {}, logs = {}, explained = {} }, Detector)
     load_into(detector, file)
     return detector
   end

@@ -139,12 +139,12 @@ static void check(sw_worker *worker, uint64_t sequence, sw_cursor *payload) {
         pack_failure(worker, sequence);
         return;
     }
-    if (worker->dry) {
+    if (worker->dry && !worker->explaining) {
         reply_begin(worker, sequence);
         msgpack_pack_map(&worker->reply.packer, 2);
         sw_pack_key_bool(&worker->reply.packer, "ok", true);
         sw_scratch_free(&worker->next_state);
-    } else {
+    } else if (!worker->dry) {
         keep_state(worker);
     }
     pack_usage(worker);
@@ -166,7 +166,7 @@ static void format(sw_worker *worker, uint64_t sequence, sw_cursor *payload) {
 }
 
 static void serve(sw_worker *worker, int kind, uint64_t sequence, sw_cursor *payload) {
-    worker->dry = false;
+    worker->dry = worker->explaining = false;
     worker->now = 0;
     worker->logged = 0;
     reply_begin(worker, sequence);

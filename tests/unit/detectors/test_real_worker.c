@@ -50,6 +50,132 @@ static void a_detector_finds_and_remembers(void **state) {
     harness_free(h);
 }
 
+struct explained {
+    bool done;
+    sw_check_status status;
+    char message[256], line[256], second[256], config[256];
+    size_t n_lines, n_findings, n_traces;
+    double value;
+};
+
+static void on_explained(const sw_explanation *explanation, void *arg) {
+    struct explained *e = arg;
+    assert_false(e->done);
+    *e = (struct explained){.done = true,
+                            .status = explanation->status,
+                            .n_lines = explanation->n_lines,
+                            .n_findings = explanation->n_findings};
+    snprintf(e->message, sizeof e->message, "%s", explanation->message != NULL ? explanation->message : "");
+    snprintf(e->line, sizeof e->line, "%s", e->n_lines > 0 ? explanation->lines[0] : "");
+    snprintf(e->second, sizeof e->second, "%s", e->n_lines > 1 ? explanation->lines[1] : "");
+    snprintf(e->config, sizeof e->config, "%s",
+             explanation->config_json != NULL ? explanation->config_json : "");
+    if (e->n_findings > 0) {
+        e->value = explanation->findings[0].value;
+        e->n_traces = explanation->findings[0].n_traces;
+    }
+}
+
+static struct explained explain(harness *h, const char *name, double duration_ms) {
+    struct explained e = {0};
+    sw_window window;
+    sw_window_init(&window);
+    sw_trace trace = {.id = "00000000000000000000000000000001",
+                      .source = "tempo",
+                      .service = "shop",
+                      .operation = "GET /",
+                      .error_message = "",
+                      .duration_ms = duration_ms};
+    window.to_s = 1700000000;
+    window.traces = &trace;
+    window.n_traces = 1;
+    assert_int_equal(sw_detector_explain(detector(h, name), &window, 1, on_explained, &e), 0);
+    assert_int_equal(sw_detector_explain(detector(h, name), &window, 1, on_explained, &e),
+                     -1); /* one at a time */
+    window.traces = NULL;
+    window.n_traces = 0;
+    sw_window_release(&window);
+    RUN_UNTIL(h, e.done);
+    return e;
+}
+
+static void an_explanation_is_a_dry_call_with_the_state_of_now(void **state) {
+    (void)state;
+    harness *h = with_real();
+    write_file(
+        h, "good.lua",
+        "local lib = require 'helper'\n"
+        "return { wants = { min_duration_ms = 1000 }, config = { word = 'default', deep = { a = 1 } },\n"
+        "check = function(ctx)\n"
+        "  ctx.state.n = (ctx.state.n or 0) + 1\n"
+        "  local findings = {}\n"
+        "  for _, t in ipairs(ctx.window.traces) do\n"
+        "    ctx.explain('%s took %g ms, %s', t.service, t.duration_ms, lib)\n"
+        "    findings[#findings + 1] = { type = 'good', value = ctx.state.n, trace = t }\n"
+        "  end\n"
+        "  ctx.explain('asked: %s', select(3, ctx.http.get { url = 'http://127.0.0.1/' }))\n"
+        "  return findings\n"
+        "end }\n");
+    make_folder(h, "lib");
+    write_file(h, "lib/helper.lua", "return 'helped'");
+    h->options.config_for = settings;
+    started(h, 0);
+    check(h, "good");
+    check(h, "good");
+    for (int i = 0; i < 2; i++) {
+        struct explained e = explain(h, "good", 420);
+        assert_int_equal(e.status, SW_CHECK_OK);
+        assert_int_equal(e.n_lines, 2);
+        assert_string_equal(e.line, "shop took 420 ms, helped"); /* although it does not want to see it */
+        assert_string_equal(e.second, "asked: dry");
+        assert_non_null(strstr(e.config, "\"word\":\"configured\""));
+        assert_non_null(strstr(e.config, "\"deep\":{\"a\":1}"));
+        assert_true(e.n_findings == 1 && e.n_traces == 1 && e.value == 3); /* nothing of it is kept */
+    }
+    assert_true(check(h, "good").value == 3);
+    harness_free(h);
+}
+
+static void an_explanation_that_fails_harms_nobody(void **state) {
+    (void)state;
+    harness *h = with_real();
+    write_file(h, "bad.lua",
+               "return { check = function(ctx)\n"
+               "  for _, t in ipairs(ctx.window.traces) do\n"
+               "    if t.duration_ms == 1 then error('no idea') end\n"
+               "    if t.duration_ms == 2 then while true do end end\n"
+               "    if t.duration_ms == 3 then return nil, 'cannot tell' end\n"
+               "  end\n"
+               "  return {}\n"
+               "end }");
+    h->options.worker_cpu_ms = 50;
+    started(h, 0);
+    for (int i = 0; i < 4; i++) {
+        struct explained e = explain(h, "bad", 1);
+        assert_int_equal(e.status, SW_CHECK_FAILED);
+        assert_non_null(strstr(e.message, "bad.lua:3: no idea"));
+    }
+    struct explained e = explain(h, "bad", 2);
+    assert_int_equal(e.status, SW_CHECK_FAILED);
+    assert_non_null(strstr(e.message, "bad.lua:4:"));
+    e = explain(h, "bad", 3);
+    assert_int_equal(e.status, SW_CHECK_UNKNOWN);
+    assert_string_equal(e.message, "cannot tell");
+    sw_detector *d = detector(h, "bad");
+    assert_true(sw_detector_ready(d) && d->failures == 0 && d->n_kills == 0 && d->n_restarts == 0);
+    assert_int_equal(check(h, "bad").status, SW_CHECK_OK);
+    /* One that is under way ends with the detectors. */
+    sw_window window;
+    sw_window_init(&window);
+    struct explained never = {0};
+    assert_int_equal(sw_detector_explain(d, &window, 1, on_explained, &never), 0);
+    sw_detectors_explain_cancel(h->detectors);
+    assert_int_equal(sw_detector_explain(d, &window, 1, on_explained, &never), 0);
+    sw_window_release(&window);
+    harness_free(h);
+    assert_false(never.done);
+}
+
 static void the_scripts_that_come_along_load(void **state) {
     (void)state;
     harness *h = with_real();
@@ -334,6 +460,8 @@ static void one_call_that_does_not_end_is_ended(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_detector_finds_and_remembers),
+        cmocka_unit_test(an_explanation_is_a_dry_call_with_the_state_of_now),
+        cmocka_unit_test(an_explanation_that_fails_harms_nobody),
         cmocka_unit_test(the_scripts_that_come_along_load),
         cmocka_unit_test(mistakes_are_named_with_file_and_line),
         cmocka_unit_test(hostile_scripts_end_in_their_own_worker),

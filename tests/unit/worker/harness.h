@@ -207,6 +207,17 @@ static inline void peer_send_check(peer *p, bool dry) {
     peer_send(p, &writer);
 }
 
+static inline void peer_send_explain(peer *p) {
+    sw_frame_writer writer;
+    sw_frame_begin(&writer, SW_FRAME_CHECK, ++p->sequence);
+    msgpack_pack_map(&writer.packer, 3);
+    sw_pack_key_num(&writer.packer, "now", 1060.5);
+    sw_pack_key_bool(&writer.packer, "explain", true);
+    sw_pack_str(&writer.packer, "window");
+    pack_window(&writer.packer);
+    peer_send(p, &writer);
+}
+
 static inline const msgpack_object *peer_check(peer *p) {
     peer_send_check(p, false);
     return peer_reply(p, PATIENCE_MS);

@@ -351,6 +351,61 @@ static void a_dry_call_leaves_no_trace(void **state) {
     assert_int_equal(peer_end(&p), 0);
 }
 
+static void an_explanation_says_what_was_found_and_why_and_keeps_nothing(void **state) {
+    (void)state;
+    peer p;
+    peer_start(&p);
+    assert_ok(peer_load(
+        &p, "return { config = { limit = 7 }, check = function(ctx) ctx.state.n = (ctx.state.n or 0) + 1\n"
+            "ctx.log.error('x') ctx.explain('n is %d of %s', ctx.state.n, ctx.config.limit)\n"
+            "return { { type = 'x', value = ctx.state.n } } end }"));
+    for (int i = 0; i < 2; i++) {
+        peer_send_explain(&p);
+        const msgpack_object *reply = peer_reply(&p, PATIENCE_MS);
+        assert_ok(reply);
+        assert_int_equal(p.logs, 0);
+        assert_int_equal(reply->via.map.size, 5);
+        assert_number(&sw_map_get(reply, "findings")->via.array.ptr[0], "value", 1);
+        assert_number(sw_map_get(reply, "config"), "limit", 7);
+        const msgpack_object *lines = sw_map_get(reply, "explained");
+        assert_int_equal(lines->via.array.size, 1);
+        const msgpack_object *text = &lines->via.array.ptr[0];
+        assert_int_equal(text->via.str.size, strlen("n is 1 of 7"));
+        assert_memory_equal(text->via.str.ptr, "n is 1 of 7", text->via.str.size);
+    }
+    const msgpack_object *reply = peer_check(&p);
+    assert_ok(reply);
+    assert_null(sw_map_get(reply, "explained"));
+    assert_number(sw_map_get(reply, "state"), "n", 1);
+    assert_int_equal(peer_end(&p), 0);
+}
+
+static void explanations_have_a_cap_and_mistakes_in_them_raise(void **state) {
+    (void)state;
+    peer p;
+    peer_start(&p);
+    assert_ok(peer_load(
+        &p,
+        "return { check = function(ctx) for i = 1, 1000 do ctx.explain('line %d', i) end return {} end }"));
+    peer_send_explain(&p);
+    const msgpack_object *reply = peer_reply(&p, PATIENCE_MS);
+    assert_ok(reply);
+    assert_int_equal(sw_map_get(reply, "explained")->via.array.size, 201);
+    assert_int_equal(peer_end(&p), 0);
+    peer_start(&p);
+    assert_ok(peer_load(&p, "return { check = function(ctx) ctx.explain('%d', 'x') return {} end }"));
+    assert_ok(peer_check(&p)); /* nobody has asked: it is not even made */
+    peer_send_explain(&p);
+    reply = peer_reply(&p, PATIENCE_MS);
+    assert_false(sw_map_bool(reply, "ok", true));
+    reply = peer_check(&p);
+    assert_ok(reply);
+    assert_int_equal(peer_end(&p), 0);
+    assert_false(
+        sw_map_bool(check_body(&p, "ctx.explain(7) return {}"), "ok", true)); /* a mistake at all times */
+    assert_int_equal(peer_end(&p), 0);
+}
+
 static void a_dry_call_finds_mistakes(void **state) {
     (void)state;
     peer p;
@@ -462,6 +517,8 @@ int main(void) {
         cmocka_unit_test(state_keeps_every_plain_value),
         cmocka_unit_test(metrics_come_with_the_reply),
         cmocka_unit_test(a_dry_call_leaves_no_trace),
+        cmocka_unit_test(an_explanation_says_what_was_found_and_why_and_keeps_nothing),
+        cmocka_unit_test(explanations_have_a_cap_and_mistakes_in_them_raise),
         cmocka_unit_test(a_dry_call_finds_mistakes),
         cmocka_unit_test(a_configuration_file_becomes_a_table),
         cmocka_unit_test_teardown(a_mistake_in_a_configuration_file_is_named, ample_time),
