@@ -75,7 +75,9 @@ local function error_rates(ctx, findings)
   for _, service in ipairs(services) do
     error_rate(ctx, service, counts[service], errors[service], findings)
   end
-  error_rate(ctx, nil, all_count, all_errors, findings)
+  if #services > 0 then
+    error_rate(ctx, nil, all_count, all_errors, findings)
+  end
 end
 
 ---@type spanwatch.Detector

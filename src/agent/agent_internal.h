@@ -35,6 +35,7 @@ typedef struct sw_pending sw_pending;
 typedef struct sw_receivers sw_receivers;
 typedef struct sw_culprits sw_culprits;
 typedef struct sw_applying sw_applying;
+typedef struct sw_rule_question sw_rule_question;
 
 typedef struct sw_agent_metrics {
     sw_metric *anomalies; /* trace_anomalies_total{type} */
@@ -119,6 +120,7 @@ struct sw_agent {
     sw_evaluations *evaluations; /* the last ones; NULL: none are kept */
     sw_evaluation *evaluation;   /* whose findings are being applied; NULL otherwise */
     sw_buf told;                 /* to whom the alert at hand was told (alerting.c) */
+    sw_rule_question *asked;     /* how a rule judges a trace, for somebody who waits (explain_rule.c) */
     const sw_culprits *culprits; /* of the findings that are being applied; NULL otherwise */
     sw_progress *progress;       /* uthash by detector name and source (progress.c) */
 
@@ -190,6 +192,9 @@ void sw_judge_each(const sw_agent *agent,
                    void (*each)(const char *detector, const sw_feed *feed, int64_t judged_until_s,
                                 int64_t seen_until_s, void *arg),
                    void *arg);
+/* When the detector judged the trace of this source last, in its newest form; 0 when it is not known to have.
+ */
+int64_t sw_judge_trace_at_ns(const sw_feed *feed, const char *detector, const char *trace_id);
 /* The earliest second that a detector still has to see. */
 int64_t sw_judge_oldest_needed_s(const sw_feed *feed, int64_t horizon_s);
 int64_t sw_judge_lookback_s(const sw_feed *feed);
@@ -295,6 +300,10 @@ int sw_api_start(sw_agent *agent);
 void sw_api_alerts_routes(sw_agent *agent);
 /* api_alert.c */
 void sw_api_alert_route(sw_agent *agent);
+/* api_explain.c */
+void sw_api_explain_route(sw_agent *agent);
+/* explain_rule.c: what is under way is given up. */
+void sw_explain_stop(sw_agent *agent);
 /* api_rules.c */
 void sw_api_rules_route(sw_agent *agent);
 /* api_notifications.c */

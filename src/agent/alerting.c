@@ -164,13 +164,14 @@ static bool withheld(const sw_alert *alert, sw_notice notice, bool again, void *
     if (begins && alert->n_evidence == 0 && !sw_streq(alert->detector, SW_AGENT_SELF)) {
         count(agent, alert->type, 1);
     }
-    const char *reason = sw_silencing_reason(agent, alert);
+    const char *reason = sw_silencing_reason(agent, alert), *said = reason;
     bool counts = !again;
     if (reason == NULL && sw_inhibiting_holds(agent, alert, notice, &counts)) {
         reason = "inhibited";
+        said = agent->inhibition_decides ? reason : SW_EVALUATION_UNDECIDED;
     }
     if (reason != NULL) {
-        sw_evaluation_withheld(agent->evaluation, alert, notice, reason);
+        sw_evaluation_withheld(agent->evaluation, alert, notice, said, counts);
     }
     if (reason != NULL && counts) {
         sw_metric_add(agent->m.suppressed, 1, reason);
@@ -251,7 +252,7 @@ sw_alerts_round *sw_alerting_round(sw_agent *agent, const char *detector, const 
 void sw_alerting_tell_withheld(sw_agent *agent) {
     sw_alerts_sink sink = sink_of(agent);
     int64_t now = sw_wall_ns(agent->clock);
-    agent->evaluation = sw_evaluation_begin(SW_AGENT_SELF, now);
+    agent->evaluation = sw_evaluation_begin(SW_AGENT_SELF, SW_AGENT_SELF, now);
     sw_inhibiting_begin(agent);
     sw_alerts_tell_withheld(agent->alerts, now, &sink);
     sw_inhibiting_end(agent);

@@ -26,8 +26,7 @@ static void look_at(const sw_alert *alert, void *arg) {
     }
 }
 
-/* Null for what never was. */
-static json_t *time_or_null(int64_t ns) {
+json_t *sw_api_time_or_null(int64_t ns) {
     return ns > 0 ? sw_api_time_json(ns) : json_null();
 }
 
@@ -71,32 +70,44 @@ static json_t *detail_of(const sw_agent *agent, const sw_inhibition *inhibition,
     json_object_del(root, "repeat");
     json_object_set_new(root, "state", json_string(sw_alert_state_name(alert->state)));
     json_object_set_new(root, "flapping", json_boolean(alert->flapping));
-    json_object_set_new(root, "fired_at", time_or_null(alert->fired_at_ns));
-    json_object_set_new(root, "last_seen_at", time_or_null(alert->last_seen_ns));
-    json_object_set_new(root, "last_notified_at", time_or_null(alert->last_notified_ns));
+    json_object_set_new(root, "fired_at", sw_api_time_or_null(alert->fired_at_ns));
+    json_object_set_new(root, "last_seen_at", sw_api_time_or_null(alert->last_seen_ns));
+    json_object_set_new(root, "last_notified_at", sw_api_time_or_null(alert->last_notified_ns));
     json_object_set_new(root, "told", told_json(alert));
     json_object_set_new(root, "silenced_by", sw_api_silenced_by(agent, alert));
     json_object_set_new(root, "inhibited_by", sw_api_inhibited_by(inhibition, alert));
     return root;
 }
 
-static void get_alert(sw_http_exchange *exchange, void *arg) {
-    const sw_agent *agent = arg;
-    struct search search = {.prefix = sw_http_path(exchange) + strlen(PATH)};
-    search.len = strlen(search.prefix);
+size_t sw_api_find_alert(const sw_agent *agent, const char *prefix, char found[SW_FINGERPRINT_LEN + 1]) {
+    struct search search = {.prefix = prefix, .len = strlen(prefix)};
     if (search.len > 0) {
         sw_alerts_each(agent->alerts, look_at, &search);
     }
-    if (search.n != 1) {
-        sw_api_reply_json(exchange, search.n == 0 ? 404 : 409,
+    memcpy(found, search.found, sizeof search.found);
+    return search.n;
+}
+
+/* Inhibition looks at all alerts: only then the one that is asked for. */
+json_t *sw_api_alert_detail(const sw_agent *agent, const char *fingerprint) {
+    sw_inhibition *inhibition = sw_inhibiting_now(agent);
+    json_t *detail = detail_of(agent, inhibition, sw_alerts_find(agent->alerts, fingerprint));
+    sw_inhibition_free(inhibition);
+    return detail;
+}
+
+static void get_alert(sw_http_exchange *exchange, void *arg) {
+    const sw_agent *agent = arg;
+    char found[SW_FINGERPRINT_LEN + 1];
+    size_t n = sw_api_find_alert(agent, sw_http_path(exchange) + strlen(PATH), found);
+    if (n != 1) {
+        sw_api_reply_json(exchange, n == 0 ? 404 : 409,
                           json_pack("{s:s}", "error",
-                                    search.n == 0 ? "no alert has a fingerprint that begins so"
-                                                  : "more than one alert has a fingerprint that begins so"));
+                                    n == 0 ? "no alert has a fingerprint that begins so"
+                                           : "more than one alert has a fingerprint that begins so"));
         return;
     }
-    sw_inhibition *inhibition = sw_inhibiting_now(agent);
-    json_t *detail = detail_of(agent, inhibition, sw_alerts_find(agent->alerts, search.found));
-    sw_inhibition_free(inhibition);
+    json_t *detail = sw_api_alert_detail(agent, found);
     if (detail == NULL) {
         sw_api_reply_json(exchange, 500, json_pack("{s:s}", "error", "the alert is too large to be shown"));
     } else {

@@ -22,6 +22,12 @@ bool sw_api_read_filter(sw_http_exchange *exchange, sw_matchers *filter);
 json_t *sw_api_silenced_by(const sw_agent *agent, const sw_alert *alert);
 /* The fingerprints of the alerts that inhibit it. */
 json_t *sw_api_inhibited_by(const sw_inhibition *inhibition, const sw_alert *alert);
+/* Null for what never was (0). */
+json_t *sw_api_time_or_null(int64_t ns);
+/* How many alerts have a fingerprint that begins so; `found` is one of them. */
+size_t sw_api_find_alert(const sw_agent *agent, const char *prefix, char found[SW_FINGERPRINT_LEN + 1]);
+/* All that is known of the alert, which must be known; NULL when that is too much. */
+json_t *sw_api_alert_detail(const sw_agent *agent, const char *fingerprint);
 /* An alert as Prometheus shows it. */
 json_t *sw_api_prometheus_alert(const sw_agent *agent, const sw_inhibition *inhibition,
                                 const sw_alert *alert);

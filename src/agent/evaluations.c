@@ -47,7 +47,7 @@ static void set_count(json_t *object, const char *name, int64_t value) {
     json_object_set_new(object, name, json_integer(value));
 }
 
-sw_evaluation *sw_evaluation_begin(const char *detector, int64_t at_ns) {
+sw_evaluation *sw_evaluation_begin(const char *detector, const char *source, int64_t at_ns) {
     sw_evaluation *evaluation = xcalloc(1, sizeof *evaluation);
     evaluation->at_ns = at_ns;
     evaluation->record = json_object();
@@ -55,6 +55,7 @@ sw_evaluation *sw_evaluation_begin(const char *detector, int64_t at_ns) {
     evaluation->findings = json_array();
     evaluation->verdicts = json_array();
     set_text(evaluation->record, "detector", detector);
+    set_text(evaluation->record, "source", source);
     set_count(evaluation->record, "at_ns", at_ns);
     json_object_set_new(evaluation->record, "calls", evaluation->calls);
     json_object_set_new(evaluation->record, "findings", evaluation->findings);
@@ -277,10 +278,13 @@ static void describe(json_t *verdict, const sw_alert *alert) {
 }
 
 static const char *notice_name(const sw_alert *alert, sw_notice notice) {
-    return notice == SW_NOTICE_RESOLVED   ? "resolved"
-           : notice == SW_NOTICE_REPEAT   ? "repeat"
-           : alert->last_notified_ns == 0 ? "firing"
-                                          : "severity";
+    if (notice != SW_NOTICE_FIRING) {
+        return notice == SW_NOTICE_RESOLVED ? "resolved" : "repeat";
+    }
+    if (alert->last_notified_ns == 0) {
+        return "firing";
+    }
+    return alert->flapping == alert->told_flapping ? "severity" : alert->flapping ? "flapping" : "calm";
 }
 
 void sw_evaluation_told(sw_evaluation *evaluation, const sw_alert *alert, sw_notice notice) {
@@ -296,12 +300,13 @@ void sw_evaluation_told(sw_evaluation *evaluation, const sw_alert *alert, sw_not
 }
 
 void sw_evaluation_withheld(sw_evaluation *evaluation, const sw_alert *alert, sw_notice notice,
-                            const char *reason) {
+                            const char *reason, bool first) {
     if (evaluation == NULL) {
         return;
     }
     json_t *verdict = verdict_on(evaluation, alert->fingerprint);
     describe(verdict, alert);
+    evaluation->eventful |= first;
     if (verdict != NULL) {
         set_text(verdict, "notice", notice_name(alert, notice));
         set_text(verdict, "withheld", reason);
@@ -349,11 +354,11 @@ struct kept {
     struct judged_trace traces[];
 };
 
-/* How many are kept of one detector. */
+/* How many are kept of one detector on one source. */
 struct history {
     UT_hash_handle hh;
     size_t plain, eventful;
-    char name[];
+    char name[]; /* the detector's, and behind its NUL the source's */
 };
 
 struct sw_evaluations {
@@ -396,15 +401,20 @@ void sw_evaluations_free(sw_evaluations *evaluations) {
     free(evaluations);
 }
 
-static struct history *history_of(sw_evaluations *evaluations, const char *name) {
+static struct history *history_of(sw_evaluations *evaluations, const json_t *record) {
+    const char *detector = json_string_value(json_object_get(record, "detector"));
+    const char *source = json_string_value(json_object_get(record, "source"));
     struct history *history = NULL;
+    char *name = xasprintf("%s\n%s", detector, source);
     size_t len = strlen(name);
+    name[strlen(detector)] = '\0';
     HASH_FIND(hh, evaluations->histories, name, len, history);
     if (history == NULL) {
         history = xcalloc(1, sizeof *history + len + 1);
         memcpy(history->name, name, len + 1);
         HASH_ADD(hh, evaluations->histories, name, len, history);
     }
+    free(name);
     return history;
 }
 
@@ -445,8 +455,7 @@ void sw_evaluations_keep(sw_evaluations *evaluations, sw_evaluation *evaluation)
         return;
     }
     struct kept *kept = pack(evaluation);
-    struct history *history =
-        history_of(evaluations, json_string_value(json_object_get(evaluation->record, "detector")));
+    struct history *history = history_of(evaluations, evaluation->record);
     kept->history = history;
     size_t *n = kept->eventful ? &history->eventful : &history->plain;
     DL_APPEND(evaluations->list, kept);

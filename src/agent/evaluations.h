@@ -1,8 +1,8 @@
 /*
  * The last evaluations of each detector, for `spanwatch explain`: what it was given to judge, what it said,
- * and what became of that. In memory only, and bounded: of each detector the last SW_EVALUATIONS_KEPT, and
- * besides them as many in which an alert began, was told or ended; all together SW_EVALUATIONS_BYTES, over
- * which the oldest go first.
+ * and what became of that. In memory only, and bounded: of each detector on each source the last
+ * SW_EVALUATIONS_KEPT, and besides them as many in which an alert began, was told, was kept back for the
+ * first time, or ended; all together SW_EVALUATIONS_BYTES, over which the oldest go first.
  *
  * An evaluation is recorded while it goes on (sw_evaluation_*: NULL is fine everywhere and does nothing) and
  * kept when it is over.
@@ -24,6 +24,8 @@
     50 /* of the last window: those with most failed requests, then with most requests */
 #define SW_EVALUATION_FINDINGS 200
 #define SW_EVALUATION_VERDICTS 200
+/* A reason for keeping back: whether another alert inhibits this one is decided at the end of the tick. */
+#define SW_EVALUATION_UNDECIDED "until all of the tick is judged"
 #define SW_EVALUATION_FINGERPRINTS 10 /* of one finding */
 
 typedef struct sw_evaluations sw_evaluations;
@@ -35,7 +37,7 @@ size_t sw_evaluations_bytes(const sw_evaluations *evaluations);
 
 /* ---- one that goes on ---- */
 
-sw_evaluation *sw_evaluation_begin(const char *detector, int64_t at_ns);
+sw_evaluation *sw_evaluation_begin(const char *detector, const char *source, int64_t at_ns);
 void sw_evaluation_free(sw_evaluation *evaluation); /* one that is given up */
 /* Before each call: the window, and which of its traces are judged. After it: what the detector said. */
 void sw_evaluation_window(sw_evaluation *evaluation, const sw_window *window);
@@ -48,13 +50,14 @@ void sw_evaluation_findings(sw_evaluation *evaluation, const sw_alerts *alerts, 
 json_t *sw_finding_to_record(const sw_alerts *alerts, const sw_finding *finding);
 /* While they are applied: what became of alerts, in the words of sw_alerts_sink. */
 void sw_evaluation_told(sw_evaluation *evaluation, const sw_alert *alert, sw_notice notice);
+/* `first`: for the first time because of this. */
 void sw_evaluation_withheld(sw_evaluation *evaluation, const sw_alert *alert, sw_notice notice,
-                            const char *reason);
+                            const char *reason, bool first);
 void sw_evaluation_changed(sw_evaluation *evaluation, const sw_alert *alert);
 void sw_evaluation_removed(sw_evaluation *evaluation, const char *fingerprint);
 /* Nothing was found and nothing became of any alert. */
 bool sw_evaluation_is_empty(const sw_evaluation *evaluation);
-/* An alert began, was told, or ended. */
+/* An alert began, was told, was kept back for the first time, or ended. */
 bool sw_evaluation_is_eventful(const sw_evaluation *evaluation);
 
 /* ---- those that are over ---- */
@@ -70,9 +73,9 @@ typedef struct sw_judged {
 } sw_judged;
 
 /* All, of one detector (NULL: of each), oldest first. `record` is
- *   {detector, at_ns, known, calls: [{from, to, revision, complete, estimated, reason, series, requests,
- * errors, traces, result, message}], more_calls, traces, series: [[service, operation, count, errors]],
- * more_series, findings: [{type, service, operation, fingerprints: [], value, threshold, baseline,
+ *   {detector, source, at_ns, known, calls: [{from, to, revision, complete, estimated, reason, series,
+ * requests, errors, traces, result, message}], more_calls, traces, series: [[service, operation, count,
+ * errors]], more_series, findings: [{type, service, operation, fingerprints: [], value, threshold, baseline,
  * total_traces, severity, summary, traces: [], n_traces, new_traces, window_to}], more_findings, verdicts:
  * [{fingerprint, type, labels, state, told, notice, withheld, starts_at_ns, last_notified_ns, for_s}],
  * more_verdicts} in which what does not apply is left out. `judged` is the trace with that id (may be NULL:

@@ -203,6 +203,7 @@ int sw_api_start(sw_agent *agent) {
     sw_api_alerts_routes(agent);
     sw_api_alert_route(agent);
     sw_api_notifications_routes(agent);
+    sw_api_explain_route(agent);
     sw_api_rules_route(agent);
     sw_api_silences_routes(agent);
     return 0;

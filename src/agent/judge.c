@@ -442,7 +442,9 @@ static void evaluate(sw_feed *feed, sw_detector *detector, const sw_poll_result 
     progress->waits = find_evaluation(agent, progress->name, false) != NULL;
     progress->busy = true;
     progress->record =
-        agent->evaluations != NULL ? sw_evaluation_begin(progress->name, sw_wall_ns(agent->clock)) : NULL;
+        agent->evaluations != NULL
+            ? sw_evaluation_begin(progress->name, feed->source->ops->name, sw_wall_ns(agent->clock))
+            : NULL;
     agent->evaluating++;
     if (!progress->waits) {
         call_next(progress, detector);

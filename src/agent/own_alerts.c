@@ -38,9 +38,9 @@ static void note_if_gone(const sw_alert *alert, void *arg) {
     gone->reporters[gone->n++] = (struct reporter){xstrdup(alert->detector), xstrdup(alert->source)};
 }
 
-static void begin_record(sw_agent *agent, const char *detector, const sw_finding *findings, size_t n,
-                         bool known) {
-    agent->evaluation = sw_evaluation_begin(detector, sw_wall_ns(agent->clock));
+static void begin_record(sw_agent *agent, const char *detector, const char *source,
+                         const sw_finding *findings, size_t n, bool known) {
+    agent->evaluation = sw_evaluation_begin(detector, source, sw_wall_ns(agent->clock));
     sw_evaluation_findings(agent->evaluation, agent->alerts, findings, n, known);
 }
 
@@ -58,7 +58,7 @@ void sw_own_alerts(sw_agent *agent) {
     size_t n = 0;
     sw_finding *findings = sw_blindness(agent, &n);
     bool known = sw_blindness_known(agent);
-    begin_record(agent, SW_AGENT_SELF, findings, n, known);
+    begin_record(agent, SW_AGENT_SELF, SW_AGENT_SELF, findings, n, known);
     sw_alerting_apply(agent, SW_AGENT_SELF, SW_AGENT_SELF, findings, n, known);
     end_record(agent);
     sw_findings_free(findings, n);
@@ -67,7 +67,7 @@ void sw_own_alerts(sw_agent *agent) {
     sw_alerts_each(agent->alerts, note_if_gone, &gone);
     for (size_t i = 0; i < gone.n; i++) {
         struct reporter *reporter = &gone.reporters[i];
-        begin_record(agent, reporter->detector, NULL, 0, true);
+        begin_record(agent, reporter->detector, reporter->source, NULL, 0, true);
         sw_alerting_apply(agent, reporter->detector, reporter->source, NULL, 0, true);
         end_record(agent);
         free(reporter->detector);

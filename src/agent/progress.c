@@ -142,3 +142,12 @@ void sw_judge_each(const sw_agent *agent,
         }
     }
 }
+
+int64_t sw_judge_trace_at_ns(const sw_feed *feed, const char *detector, const char *trace_id) {
+    const sw_progress *progress = sw_progress_find(feed, detector);
+    struct judged_trace *entry = NULL;
+    if (progress != NULL) {
+        HASH_FIND_STR(progress->judged, trace_id, entry);
+    }
+    return entry != NULL ? entry->at_ns : 0;
+}

@@ -167,6 +167,7 @@ int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths
 
 void sw_agent_close(sw_agent *agent) {
     sw_tick_stop(agent);
+    sw_explain_stop(agent);
     uv_close((uv_handle_t *)&agent->tick_timer, NULL);
     sw_applying_close(agent);
     sw_loop_watch_stop(agent);

@@ -133,36 +133,44 @@ static json_t *summary(const struct notification *n) {
 
 /* ---- links ---- */
 
-/* Fills the template's {trace_id}, {start_ms} and {end_ms}; anything else in braces stays. */
-static json_t *trace_url(const struct notification *n, const sw_evidence *evidence) {
-    const char *at = n->options != NULL ? n->options->trace_url : NULL;
-    if (at == NULL || at[0] == '\0') {
+static void append_url(sw_buf *url, const char *at, const char *trace_id, int64_t start_ms, int64_t end_ms) {
+    while (*at != '\0') {
+        if (sw_starts_with(at, "{trace_id}")) {
+            sw_buf_append_str(url, trace_id);
+            at += strlen("{trace_id}");
+        } else if (sw_starts_with(at, "{start_ms}")) {
+            sw_buf_printf(url, "%lld", (long long)start_ms);
+            at += strlen("{start_ms}");
+        } else if (sw_starts_with(at, "{end_ms}")) {
+            sw_buf_printf(url, "%lld", (long long)end_ms);
+            at += strlen("{end_ms}");
+        } else {
+            sw_buf_append_char(url, *at++);
+        }
+    }
+}
+
+json_t *sw_trace_url(const char *url_template, const char *trace_id, int64_t start_ms, int64_t end_ms) {
+    if (url_template == NULL || url_template[0] == '\0') {
         return json_null();
     }
+    sw_buf url;
+    sw_buf_init(&url, 65536);
+    append_url(&url, url_template, trace_id, start_ms, end_ms);
+    json_t *value = url.overflow ? json_null() : sw_text_to_json(url.data);
+    sw_buf_release(&url);
+    return value;
+}
+
+/* Without a known time of the trace, that of the window. */
+static json_t *trace_url(const struct notification *n, const sw_evidence *evidence) {
     int64_t start_ms =
         evidence->start_ns > 0 ? evidence->start_ns / SW_NS_PER_MS : n->alert->window_from_s * 1000;
     int64_t end_ms = evidence->start_ns > 0 && evidence->duration_ms < 1e15
                          ? start_ms + (int64_t)evidence->duration_ms + 1
                          : n->alert->window_to_s * 1000;
-    sw_buf url;
-    sw_buf_init(&url, 65536);
-    while (*at != '\0') {
-        if (sw_starts_with(at, "{trace_id}")) {
-            sw_buf_append_str(&url, evidence->trace_id);
-            at += strlen("{trace_id}");
-        } else if (sw_starts_with(at, "{start_ms}")) {
-            sw_buf_printf(&url, "%lld", (long long)start_ms);
-            at += strlen("{start_ms}");
-        } else if (sw_starts_with(at, "{end_ms}")) {
-            sw_buf_printf(&url, "%lld", (long long)end_ms);
-            at += strlen("{end_ms}");
-        } else {
-            sw_buf_append_char(&url, *at++);
-        }
-    }
-    json_t *value = url.overflow ? json_null() : sw_text_to_json(url.data);
-    sw_buf_release(&url);
-    return value;
+    return sw_trace_url(n->options != NULL ? n->options->trace_url : NULL, evidence->trace_id, start_ms,
+                        end_ms);
 }
 
 /* ---- the document ---- */

@@ -6,6 +6,8 @@
 #ifndef SW_ALERTS_PAYLOAD_H
 #define SW_ALERTS_PAYLOAD_H
 
+#include <jansson.h>
+
 #include "alerts/inhibition.h"
 
 typedef struct sw_payload_options {
@@ -17,5 +19,9 @@ typedef struct sw_payload_options {
  * buffer's cap). */
 int sw_payload_json(const sw_alert *alert, sw_notice notice, int64_t now_ns,
                     const sw_payload_options *options, sw_buf *out);
+
+/* Fills {trace_id}, {start_ms} and {end_ms} into the template; anything else in braces stays. Null without
+ * one. */
+json_t *sw_trace_url(const char *url_template, const char *trace_id, int64_t start_ms, int64_t end_ms);
 
 #endif

@@ -142,6 +142,21 @@ int sw_print_json(const json_t *value) {
     return rc;
 }
 
+char *sw_json_member(const json_t *object, const char *name) {
+    const json_t *value = json_object_get(object, name);
+    return json_is_integer(value)  ? xasprintf("%lld", (long long)json_integer_value(value))
+           : json_is_number(value) ? xasprintf("%.6g", json_number_value(value))
+                                   : xstrdup(json_is_string(value) ? json_string_value(value) : "");
+}
+
+void sw_text_table_add_fact(sw_text_table *table, const char *name, char *text) {
+    if (text[0] != '\0') {
+        sw_text_table_add(table, name);
+        sw_text_table_add(table, text);
+    }
+    free(text);
+}
+
 void sw_text_table_add(sw_text_table *table, const char *cell) {
     table->cells = xrealloc_array(table->cells, table->n_cells + 1, sizeof(char *));
     char *copy = table->cells[table->n_cells++] = xstrdup(cell != NULL ? cell : "");

@@ -29,6 +29,9 @@ char *sw_agent_client_base(const char *listen_address, bool tls);
 /* To standard output, in one piece; exit code. */
 int sw_print_json(const json_t *value);
 
+/* Of a member that is a text or a number: as text, "" for anything else. Caller frees. */
+char *sw_json_member(const json_t *object, const char *name);
+
 /* A table for people: the columns are as wide as what is in them, but the last. Cells are copied; control
  * characters in them become blanks. */
 typedef struct sw_text_table {
@@ -36,7 +39,9 @@ typedef struct sw_text_table {
     char **cells;
 } sw_text_table;
 void sw_text_table_add(sw_text_table *table, const char *cell); /* row after row */
-int sw_text_table_print(sw_text_table *table);                  /* and releases it; exit code */
+/* A row of two cells; takes the text. What is empty is left out. */
+void sw_text_table_add_fact(sw_text_table *table, const char *name, char *text);
+int sw_text_table_print(sw_text_table *table); /* and releases it; exit code */
 
 /* "1h30m", of s, m, h, d, w, as seconds. 0, or -1. */
 int sw_parse_duration(const char *text, int64_t *seconds);

@@ -7,23 +7,6 @@
 
 #include "net/url.h"
 
-/* Of a member that is a text or a number: as text, "" for anything else. Caller frees. */
-static char *member(const json_t *object, const char *name) {
-    const json_t *value = json_object_get(object, name);
-    return json_is_integer(value)  ? xasprintf("%lld", (long long)json_integer_value(value))
-           : json_is_number(value) ? xasprintf("%.6g", json_number_value(value))
-                                   : xstrdup(json_is_string(value) ? json_string_value(value) : "");
-}
-
-/* Takes the text; what is empty is left out. */
-static void add_fact(sw_text_table *table, const char *name, char *text) {
-    if (text[0] != '\0') {
-        sw_text_table_add(table, name);
-        sw_text_table_add(table, text);
-    }
-    free(text);
-}
-
 static char *labels_text(const json_t *alert) {
     sw_buf out;
     sw_buf_init(&out, (size_t)1 << 20);
@@ -36,7 +19,7 @@ static char *labels_text(const json_t *alert) {
 }
 
 static char *value_text(const json_t *alert) {
-    char *value = member(alert, "value"), *threshold = member(alert, "threshold");
+    char *value = sw_json_member(alert, "value"), *threshold = sw_json_member(alert, "threshold");
     char *text = value[0] != '\0' && threshold[0] != '\0' ? xasprintf("%s, threshold %s", value, threshold)
                                                           : xstrdup(value);
     free(value);
@@ -49,8 +32,9 @@ static char *culprit_text(const json_t *alert) {
     if (!json_is_object(culprit)) {
         return xstrdup("");
     }
-    char *texts[] = {member(culprit, "service"), member(culprit, "name"), member(culprit, "self_time_ms"),
-                     member(culprit, "exception_type"), member(culprit, "error_message")};
+    char *texts[] = {sw_json_member(culprit, "service"), sw_json_member(culprit, "name"),
+                     sw_json_member(culprit, "self_time_ms"), sw_json_member(culprit, "exception_type"),
+                     sw_json_member(culprit, "error_message")};
     char *text =
         xasprintf("%s %s, %s ms of its own%s%s%s%s", texts[0], texts[1], texts[2],
                   texts[3][0] != '\0' ? ", " : "", texts[3], texts[4][0] != '\0' ? ", " : "", texts[4]);
@@ -84,8 +68,8 @@ static char *cause_text(const json_t *alert) {
     if (!json_is_object(cause)) {
         return xstrdup("");
     }
-    char *texts[] = {member(cause, "type"), member(cause, "service"), member(cause, "fingerprint"),
-                     member(cause, "summary")};
+    char *texts[] = {sw_json_member(cause, "type"), sw_json_member(cause, "service"),
+                     sw_json_member(cause, "fingerprint"), sw_json_member(cause, "summary")};
     char *text = xasprintf("%s of %s (%s)%s%s", texts[0], texts[1], texts[2], texts[3][0] != '\0' ? ": " : "",
                            texts[3]);
     for (size_t i = 0; i < SW_ARRAY_LEN(texts); i++) {
@@ -96,7 +80,8 @@ static char *cause_text(const json_t *alert) {
 
 static char *state_text(const json_t *alert) {
     bool flapping = json_is_true(json_object_get(alert, "flapping"));
-    char *state = member(alert, "state"), *text = xasprintf("%s%s", state, flapping ? ", flapping" : "");
+    char *state = sw_json_member(alert, "state"),
+         *text = xasprintf("%s%s", state, flapping ? ", flapping" : "");
     free(state);
     return text;
 }
@@ -118,8 +103,9 @@ static int print_facts(const json_t *alert) {
     };
     sw_text_table table = {.n_columns = 2};
     for (size_t i = 0; i < SW_ARRAY_LEN(facts); i++) {
-        add_fact(&table, facts[i].name,
-                 facts[i].text != NULL ? facts[i].text(alert) : member(alert, facts[i].field));
+        sw_text_table_add_fact(&table, facts[i].name,
+                               facts[i].text != NULL ? facts[i].text(alert)
+                                                     : sw_json_member(alert, facts[i].field));
     }
     return sw_text_table_print(&table);
 }
@@ -136,7 +122,7 @@ static int print_traces(const json_t *traces) {
     size_t i = 0;
     json_array_foreach(traces, i, trace) {
         for (size_t k = 0; k < SW_ARRAY_LEN(fields); k++) {
-            char *text = member(trace, fields[k]);
+            char *text = sw_json_member(trace, fields[k]);
             sw_text_table_add(&table, text);
             free(text);
         }

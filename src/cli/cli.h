@@ -37,8 +37,8 @@ typedef struct sw_verb {
 } sw_verb;
 
 extern const sw_verb sw_verb_run, sw_verb_check, sw_verb_once, sw_verb_test, sw_verb_version, sw_verb_help;
-extern const sw_verb sw_verb_routes, sw_verb_alert, sw_verb_silence, sw_verb_notify, sw_verb_demo,
-    sw_verb_generate;
+extern const sw_verb sw_verb_routes, sw_verb_alert, sw_verb_explain, sw_verb_silence, sw_verb_notify,
+    sw_verb_demo, sw_verb_generate;
 /* NULL-terminated, in the order of the help. */
 extern const sw_verb *const sw_verbs[];
 const sw_verb *sw_verb_find(const char *name);

@@ -5,19 +5,13 @@
 
 #include "config/nearest.h"
 
-const sw_verb *const sw_verbs[] = {&sw_verb_run,
-                                   &sw_verb_check,
-                                   &sw_verb_once,
-                                   &sw_verb_test,
-                                   &sw_verb_alert,
-                                   &sw_verb_silence,
-                                   &sw_verb_notify,
-                                   &sw_verb_routes,
-                                   &sw_verb_demo,
-                                   &sw_verb_generate,
-                                   &sw_verb_version,
-                                   &sw_verb_help,
-                                   NULL};
+const sw_verb *const sw_verbs[] = {&sw_verb_run,      &sw_verb_check,
+                                   &sw_verb_once,     &sw_verb_test,
+                                   &sw_verb_alert,    &sw_verb_explain,
+                                   &sw_verb_silence,  &sw_verb_notify,
+                                   &sw_verb_routes,   &sw_verb_demo,
+                                   &sw_verb_generate, &sw_verb_version,
+                                   &sw_verb_help,     NULL};
 
 const sw_verb *sw_verb_find(const char *name) {
     for (size_t i = 0; sw_verbs[i] != NULL; i++) {

@@ -81,7 +81,7 @@ static char **read_lines(const msgpack_object *reply, size_t *n) {
 static char *read_config(const msgpack_object *reply) {
     const msgpack_object *config = sw_map_get(reply, "config");
     json_t *json = config != NULL ? sw_json_of(config, false) : NULL;
-    char *text = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *text = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS) : NULL;
     json_decref(json);
     return text;
 }

@@ -77,7 +77,7 @@ static struct seen look(const struct fixture *f, const char *detector, const cha
 
 static void an_evaluation_is_kept_as_it_went(void **state) {
     struct fixture *f = *state;
-    sw_evaluation *evaluation = sw_evaluation_begin("detect", T0 * SW_NS_PER_S);
+    sw_evaluation *evaluation = sw_evaluation_begin("detect", "tempo", T0 * SW_NS_PER_S);
     sw_series series[] = {{"shop", "GET /", 100, 2, NULL, 0}, {"shop", "POST /", 10, 5, NULL, 0}};
     show_window(evaluation, T0 - 30, NULL, 0);
     sw_evaluation_result(evaluation, &(sw_check_result){.status = SW_CHECK_UNKNOWN, .message = "too early"});
@@ -139,7 +139,7 @@ static void an_evaluation_is_kept_as_it_went(void **state) {
 }
 
 static void keep_one(struct fixture *f, const char *detector, int64_t at_s, bool eventful) {
-    sw_evaluation *evaluation = sw_evaluation_begin(detector, at_s * SW_NS_PER_S);
+    sw_evaluation *evaluation = sw_evaluation_begin(detector, "tempo", at_s * SW_NS_PER_S);
     show_window(evaluation, at_s, NULL, 0);
     if (eventful) {
         sw_evaluation_removed(evaluation, "0123456789abcdef");
@@ -185,7 +185,7 @@ static void memory_is_bounded(void **state) {
     for (int n = 0; n < 100; n++) {
         char name[32], id[SW_TRACE_ID_LEN + 1];
         snprintf(name, sizeof name, "detector %d", n % 30);
-        sw_evaluation *evaluation = sw_evaluation_begin(name, (T0 + n) * SW_NS_PER_S);
+        sw_evaluation *evaluation = sw_evaluation_begin(name, "tempo", (T0 + n) * SW_NS_PER_S);
         for (int i = 0; i < 20; i++) {
             show_window(evaluation, T0 + i, series, MANY);
         }
@@ -228,7 +228,7 @@ static void memory_is_bounded(void **state) {
 /* What the state machine says, in its order. */
 static void verdicts_say_what_became_of_alerts(void **state) {
     struct fixture *f = *state;
-    sw_evaluation *evaluation = sw_evaluation_begin("detect", T0 * SW_NS_PER_S);
+    sw_evaluation *evaluation = sw_evaluation_begin("detect", "tempo", T0 * SW_NS_PER_S);
     sw_label label = {"service", "shop"};
     sw_alert alert = {.fingerprint = "00000000000000aa",
                       .type = "slow",
@@ -240,7 +240,7 @@ static void verdicts_say_what_became_of_alerts(void **state) {
     sw_evaluation_changed(evaluation, &alert);
     memcpy(alert.fingerprint, "00000000000000bb", sizeof alert.fingerprint);
     alert.last_notified_ns = (T0 - 60) * SW_NS_PER_S;
-    sw_evaluation_withheld(evaluation, &alert, SW_NOTICE_REPEAT, "silenced");
+    sw_evaluation_withheld(evaluation, &alert, SW_NOTICE_REPEAT, "silenced", true);
     sw_evaluation_changed(evaluation, &alert);
     sw_evaluation_removed(evaluation, "00000000000000cc");
     assert_false(sw_evaluation_is_empty(evaluation));
@@ -270,12 +270,12 @@ static void without_a_record_nothing_happens(void **state) {
     sw_evaluation_result(NULL, &(sw_check_result){0});
     sw_evaluation_findings(NULL, f->alerts, NULL, 0, true);
     sw_evaluation_told(NULL, &alert, SW_NOTICE_FIRING);
-    sw_evaluation_withheld(NULL, &alert, SW_NOTICE_FIRING, "muted");
+    sw_evaluation_withheld(NULL, &alert, SW_NOTICE_FIRING, "muted", true);
     sw_evaluation_changed(NULL, &alert);
     sw_evaluation_removed(NULL, "");
     assert_true(sw_evaluation_is_empty(NULL) && !sw_evaluation_is_eventful(NULL));
     sw_evaluations_keep(f->kept, NULL);
-    sw_evaluations_keep(NULL, sw_evaluation_begin("detect", 0));
+    sw_evaluations_keep(NULL, sw_evaluation_begin("detect", "tempo", 0));
     sw_evaluation_free(NULL);
     assert_int_equal(sw_evaluations_bytes(f->kept), 0);
 }
