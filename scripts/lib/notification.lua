@@ -124,6 +124,7 @@ function notification.facts(alert)
   if notification.is_group(alert) then
     add("Firing", alert.firing_alerts)
     add("Resolved", alert.resolved_alerts)
+    add("Firing in the group", alert.group_firing > alert.firing_alerts and alert.group_firing or nil)
     add("Group", notification.group_name(alert))
     return facts
   end

@@ -72,7 +72,7 @@ return {
     if not config.secret then
       error("there is no routing key: SPANWATCH_WEBHOOK_FORMAT_SECRET_FILE must name a file with it", 0)
     end
-    local resolved = alert.status == "resolved"
+    local resolved = alert.status == "resolved" and (alert.group_firing or 0) == 0
     return {
       routing_key = config.secret,
       event_action = resolved and "resolve" or "trigger",

@@ -45,7 +45,9 @@ test("a group is one incident, whose key is the group", function(t)
     { "trigger", 'group route:{service="checkout"}', "critical" })
   t.contains(body.payload.summary, "1 firing, 1 resolved: service=checkout: 2 alerts")
   t.contains(body.payload.custom_details.Alerts, "\nRESOLVED high_latency: checkout POST /pay: over")
-  t.equal(pagerduty:format(t.group { t.alert { status = "resolved" } }, key).event_action, "resolve")
+  local over = t.alert { status = "resolved" }
+  t.equal(pagerduty:format(t.group { over }, key).event_action, "resolve")
+  t.equal(pagerduty:format(t.group({ over }, { group_firing = 1 }), key).event_action, "trigger")
 end)
 
 test("groups with long names are different incidents", function(t)

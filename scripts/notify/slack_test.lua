@@ -90,12 +90,13 @@ test("a group is one message with a line for each alert", function(t)
   local group = t.group({
     t.alert { severity = "critical", traces = { trace(1) } },
     t.alert { status = "resolved", anomaly_type = "error_status", summary = "a <b>" },
-  }, { group_labels = { service = "checkout", env = "prod" }, truncated_alerts = 3 })
+  }, { group_labels = { service = "checkout", env = "prod" }, truncated_alerts = 3, group_firing = 9 })
   local body = t.formatter("slack.lua"):format(group)
   local blocks = body.attachments[1].blocks
   t.equal(blocks[1].text.text, "4 firing, 1 resolved: env=prod service=checkout")
   t.equal(body.attachments[1].color, "#d00000")
   t.contains(blocks[3].fields, { type = "mrkdwn", text = "*Firing*\n4" })
+  t.contains(blocks[3].fields, { type = "mrkdwn", text = "*Firing in the group*\n9" })
   t.equal(blocks[4].text.text, ("• <https://grafana/trace/%032x|high_latency: checkout POST /pay>\n%s\n"):format(1,
     "1 trace of checkout POST /pay took longer than 1000 ms") ..
     "• *RESOLVED error_status: checkout POST /pay*\na &lt;b&gt;\n… and 3 more")

@@ -52,6 +52,7 @@
 ---@field group_key? string Identity of the group; "" in a summary of what was held back.
 ---@field firing_alerts? integer
 ---@field resolved_alerts? integer
+---@field group_firing? integer How many of the group fire now, told before or in this one.
 ---@field truncated_alerts? integer How many are not in `alerts`.
 
 ---@class spanwatch.NotificationCause

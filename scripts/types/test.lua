@@ -99,7 +99,7 @@ function T.alert(fields) end
 
 ---The notification of several alerts, the worst first, as the agent would make it of these.
 ---@param alerts spanwatch.Notification[]
----@param fields? {group_labels?: table<string, string>, group_key?: string, truncated_alerts?: integer, summary?: string}
+---@param fields? {group_labels?: table<string, string>, group_key?: string, truncated_alerts?: integer, group_firing?: integer, summary?: string}
 ---@return spanwatch.Notification
 function T.group(alerts, fields) end
 

@@ -218,7 +218,6 @@ void sw_combine(const sw_outbox_row *const *rows, size_t n, const char *group_ke
                 size_t max_alerts, bool held_back, sw_combined *out) {
     struct plan plan;
     make_plan(&plan, rows, n);
-    const sw_outbox_row *worst = plan.worst_first[0]->newest;
     sw_buf alerts, body;
     sw_buf_init(&alerts, SIZE_MAX / 4);
     size_t n_inside = append_alerts(&plan, max_alerts, &alerts);
@@ -230,30 +229,35 @@ void sw_combine(const sw_outbox_row *const *rows, size_t n, const char *group_ke
     body.data[--body.len] = '\0'; /* its closing brace */
     sw_buf_append_str(&body, ", \"alerts\": [");
     sw_buf_append(&body, alerts.data, alerts.len);
-    sw_buf_append_str(&body, "]}");
+    sw_buf_append_char(&body, ']');
     sw_buf_release(&alerts);
     *out = (sw_combined){
-        .worst = xstrdup(worst->fingerprint),
+        .body = body,
         .resolved = plan.n_firing == 0,
-        .severity = worst->severity,
-        .fingerprints = xcalloc(plan.n, sizeof(char *)),
+        .severity = plan.worst_first[0]->newest->severity,
+        .alerts = xcalloc(plan.n, sizeof *out->alerts),
         .n = plan.n,
         .n_truncated = plan.n - n_inside,
     };
-    out->body = sw_buf_steal(&body, &out->len);
     for (size_t i = 0; i < plan.n; i++) {
-        out->fingerprints[i] = xstrdup(plan.worst_first[i]->newest->fingerprint);
+        const sw_outbox_row *newest = plan.worst_first[i]->newest;
+        out->alerts[i] = (struct sw_combined_alert){xstrdup(newest->fingerprint), xstrdup(newest->group_key),
+                                                    newest->resolved};
     }
     release_plan(&plan);
 }
 
+void sw_combined_close(sw_combined *combined, size_t group_firing) {
+    sw_buf_printf(&combined->body, ", \"group_firing\": %zu}", group_firing);
+}
+
 void sw_combined_release(sw_combined *combined) {
     for (size_t i = 0; i < combined->n; i++) {
-        free(combined->fingerprints[i]);
+        free(combined->alerts[i].fingerprint);
+        free(combined->alerts[i].group_key);
     }
-    free(combined->fingerprints);
-    free(combined->body);
-    free(combined->worst);
+    free(combined->alerts);
+    sw_buf_release(&combined->body);
     *combined = (sw_combined){0};
 }
 

@@ -123,13 +123,11 @@ static void become(sw_outbox *outbox, sw_entry *base, const char *key, sw_combin
     sw_outbox_row *row = &base->row;
     char idempotency_key[37];
     sw_uuid4(idempotency_key);
-    outbox->queue.bytes += combined->len - row->body_len;
+    outbox->queue.bytes += combined->body.len - row->body_len;
     free(row->body);
-    row->body = combined->body;
-    row->body_len = combined->len;
-    combined->body = NULL;
+    row->body = sw_buf_steal(&combined->body, &row->body_len);
     set_text(&row->idempotency_key, idempotency_key);
-    set_text(&row->fingerprint, combined->worst);
+    set_text(&row->fingerprint, combined->alerts[0].fingerprint);
     set_text(&row->group_key, key);
     set_text(&row->content_type, "application/json");
     row->resolved = combined->resolved;
@@ -181,6 +179,8 @@ static void combine(sw_outbox *outbox, sw_lane *lane, struct taken *taken, const
     sw_combine(rows, taken->n, held_back ? "" : lane->key, labels, outbox->options.max_alerts, held_back,
                &combined);
     free(rows);
+    size_t n_changes = sw_members_tell(outbox, held_back ? NULL : lane, &combined);
+    sw_combined_close(&combined, held_back ? 0 : lane->n_firing);
     sw_entry *base = base_of(taken);
     for (size_t i = 0; i < taken->n; i++) {
         if (taken->entries[i] != base) {
@@ -195,9 +195,12 @@ static void combine(sw_outbox *outbox, sw_lane *lane, struct taken *taken, const
         sw_queue_put_first(lane, base);
     }
     for (size_t i = 0; i < combined.n; i++) {
-        sw_queue_tell(&outbox->queue, base, combined.fingerprints[i]);
+        sw_queue_tell(&outbox->queue, base, combined.alerts[i].fingerprint);
     }
     store(outbox, base, taken);
+    if (n_changes > 0) {
+        sw_records_added(outbox, n_changes);
+    }
     sw_metric_add(outbox->m.combined, (double)(combined.n - combined.n_truncated), outbox->options.name,
                   "told");
     sw_metric_add(outbox->m.combined, (double)combined.n_truncated, outbox->options.name, "truncated");
@@ -320,6 +323,7 @@ void sw_outbox_restore_notified(sw_outbox *outbox) {
         outbox->recent.mono_ns = xcalloc(outbox->options.max_per_hour, sizeof(int64_t));
     }
     sw_store_each_notified(outbox->store, restore, outbox);
+    sw_members_restore(outbox);
     sw_queue_forget_groups(&outbox->queue, sw_mono_ns(outbox->clock), MAX_GROUPS);
 }
 

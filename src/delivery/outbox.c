@@ -249,6 +249,9 @@ void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const sw_notificati
         .group_labels = (char *)notification->group_labels_json,
         .group_interval_ms = notification->group_interval_ms,
     };
+    if (notification->resolved && notification->group_key == NULL) {
+        sw_members_forget(outbox, batch, notification->fingerprint); /* its group may have been changed */
+    }
     add_row(outbox, batch, &content, notification->group_key != NULL ? notification->group_wait_ms : 0);
 }
 
@@ -262,6 +265,10 @@ void sw_outbox_drop(sw_outbox *outbox, sw_store_batch *batch, const sw_outbox_ro
     sw_batch_delete_outbox(batch, dead->id);
     outbox->dead -= outbox->dead > 0 ? 1 : 0;
     sw_outbox_show(outbox);
+}
+
+void sw_outbox_forget(sw_outbox *outbox, sw_store_batch *batch, const char *fingerprint) {
+    sw_members_forget(outbox, batch, fingerprint);
 }
 
 struct dead_letters {
@@ -386,6 +393,7 @@ void sw_outbox_free(sw_outbox *outbox) {
     sw_records_stop(outbox);
     outbox->link->outbox = NULL;
     sw_outbox_link_release(outbox->link);
+    sw_members_release(outbox);
     sw_queue_release(&outbox->queue);
     sw_secrets_free(outbox->secrets);
     free(outbox->failing);

@@ -97,6 +97,8 @@ void sw_outbox_free(sw_outbox *outbox);
 
 /* Copies everything. The idempotency key is made here (UUID) and stays the same over retries and restarts. */
 void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const sw_notification *notification);
+/* The alert is over and nothing more is said of it: it does not count as firing in its group any more. */
+void sw_outbox_forget(sw_outbox *outbox, sw_store_batch *batch, const char *fingerprint);
 /* The dead letters with a greater id than `after_id`, by id, at most `limit`. `done` once, from the loop,
  * also when the outbox is gone by then; the rows stay the outbox's. n is -1 when they cannot be read, or the
  * outbox is gone: then it must not be used any more. */

@@ -72,6 +72,7 @@ struct sw_lane {
     sw_entry *first, *last;
     size_t heap_place; /* + 1; 0 when nothing of it may be started: empty, held or in flight */
     bool grouped;
+    size_t n_firing;            /* of a group: alerts that were told to fire */
     int64_t not_before_mono_ns; /* of a group: its next rows may be combined. It is kept until then */
     UT_hash_handle hh;
     char key[]; /* fingerprint, or the key of the group */
@@ -119,18 +120,23 @@ void sw_queue_release(sw_queue *queue);
 #define SW_COMBINED_MAX_BYTES ((size_t)8 << 20) /* of a body; what does not fit is counted in it */
 
 typedef struct sw_combined {
-    char *body;
-    size_t len;
-    char *worst; /* fingerprint */
+    sw_buf body;
     bool resolved;
     int severity;
-    char **fingerprints; /* of all alerts, the worst first */
+    struct sw_combined_alert {
+        char *fingerprint;
+        char *group_key; /* as its newest row says */
+        bool resolved;
+    } * alerts; /* all of them, the worst first */
     size_t n, n_truncated;
 } sw_combined;
 
-/* `rows` by id. Of each alert the newest row counts, with the traces of all. */
+/* `rows` by id, at least one. Of each alert the newest row counts, with the traces of all. The body is to be
+ * closed. */
 void sw_combine(const sw_outbox_row *const *rows, size_t n, const char *group_key, const char *group_labels,
                 size_t max_alerts, bool held_back, sw_combined *out);
+/* `group_firing`: how many of the group fire when it was told. */
+void sw_combined_close(sw_combined *combined, size_t group_firing);
 void sw_combined_release(sw_combined *combined);
 /* The alerts inside a body that sw_combine() made. */
 void sw_combined_each(const char *body, size_t len, void (*each)(const char *fingerprint, void *arg),
@@ -191,9 +197,10 @@ struct sw_outbox {
     const char *shown_circuit;
 
     /* What is told together (groups.c). */
-    size_t n_reserved; /* combined and not sent yet */
-    size_t n_storing;  /* of these, those whose commit has not ended */
-    bool holding;      /* something waits for the limit per hour */
+    size_t n_reserved;         /* combined and not sent yet */
+    size_t n_storing;          /* of these, those whose commit has not ended */
+    bool holding;              /* something waits for the limit per hour */
+    struct sw_member *members; /* alerts that were told to fire, by fingerprint */
     int64_t said_limit_mono_ns;
     sw_recent recent;
     size_t n_notified;
@@ -245,6 +252,14 @@ void sw_outbox_link_release(sw_outbox_link *link);
 void sw_outbox_hold(sw_outbox *outbox, sw_store_batch *batch, const sw_entry *entry);
 void sw_outbox_load_more(sw_outbox *outbox);
 void sw_outbox_check_drained(sw_outbox *outbox);
+
+/* members.c */
+void sw_members_restore(sw_outbox *outbox);
+/* The notification tells these: of this group, or (lane NULL) of their own. How many changes it has put into
+ * the batch of the records. */
+size_t sw_members_tell(sw_outbox *outbox, sw_lane *lane, const sw_combined *combined);
+bool sw_members_forget(sw_outbox *outbox, sw_store_batch *batch, const char *fingerprint);
+void sw_members_release(sw_outbox *outbox);
 
 /* groups.c */
 void sw_outbox_restore_notified(sw_outbox *outbox); /* before the rows */

@@ -159,7 +159,7 @@ void sw_queue_forget_groups(sw_queue *queue, int64_t now_mono_ns, size_t keep) {
     sw_lane *lane, *next;
     HASH_ITER(hh, queue->groups, lane, next) {
         bool over = lane->not_before_mono_ns <= now_mono_ns || HASH_COUNT(queue->groups) > keep;
-        if (lane->first == NULL && over) {
+        if (lane->first == NULL && lane->n_firing == 0 && over) {
             HASH_DEL(queue->groups, lane);
             free(lane);
         }

@@ -51,6 +51,9 @@ static const struct {
     [SW_OP_EXPIRE_NOTIFIED] = {"DELETE FROM notified WHERE receiver = ?"
                                " AND at_ns <= ? - max(group_interval_ms, 3600000) * 1000000",
                                "si"},
+    [SW_OP_PUT_GROUP_MEMBER] =
+        {"INSERT OR REPLACE INTO group_member (receiver, fingerprint, group_key) VALUES (?, ?, ?)", "sss"},
+    [SW_OP_DELETE_GROUP_MEMBER] = {"DELETE FROM group_member WHERE receiver = ? AND fingerprint = ?", "ss"},
 };
 
 sw_store_batch *sw_store_batch_new(sw_store *store) {
@@ -215,6 +218,15 @@ void sw_batch_put_notified(sw_store_batch *batch, const char *receiver, const ch
 
 void sw_batch_expire_notified(sw_store_batch *batch, const char *receiver, int64_t now_ns) {
     add(batch, SW_OP_EXPIRE_NOTIFIED, receiver, now_ns);
+}
+
+void sw_batch_put_group_member(sw_store_batch *batch, const char *receiver, const char *fingerprint,
+                               const char *group_key) {
+    add(batch, SW_OP_PUT_GROUP_MEMBER, receiver, fingerprint, group_key);
+}
+
+void sw_batch_delete_group_member(sw_store_batch *batch, const char *receiver, const char *fingerprint) {
+    add(batch, SW_OP_DELETE_GROUP_MEMBER, receiver, fingerprint);
 }
 
 static sqlite3_stmt *statement_for(sw_store *store, sw_op op) {

@@ -250,6 +250,17 @@ int sw_store_each_notified(sw_store *store,
     return end(store, s);
 }
 
+int sw_store_each_group_member(sw_store *store,
+                               void (*each)(const char *receiver, const char *fingerprint,
+                                            const char *group_key, void *arg),
+                               void *arg) {
+    sqlite3_stmt *s = query(store, "SELECT receiver, fingerprint, group_key FROM group_member");
+    while (next(s)) {
+        each(text(s, 0), text(s, 1), text(s, 2), arg);
+    }
+    return end(store, s);
+}
+
 int64_t sw_store_next_outbox_id(sw_store *store) {
     return ++store->next_outbox_id;
 }

@@ -55,6 +55,8 @@ static const char *const migrations[] = {
      " coalesce((SELECT name FROM source ORDER BY watermark_s DESC LIMIT 1), 'tempo'), judged_until_s"
      " FROM detector;"
      "ALTER TABLE detector DROP COLUMN judged_until_s;"),
+    ("CREATE TABLE group_member (receiver TEXT NOT NULL, fingerprint TEXT NOT NULL, group_key TEXT NOT NULL,"
+     " PRIMARY KEY (receiver, fingerprint)) WITHOUT ROWID;"),
 };
 
 /* A damaged database of this size or less is noticed at once; in a larger one when the damage is read. */

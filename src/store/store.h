@@ -105,6 +105,11 @@ int sw_store_each_notified(sw_store *store,
 int sw_store_each_receiver(sw_store *store,
                            void (*each)(const char *receiver, size_t waiting, size_t dead, void *arg),
                            void *arg);
+/* Alerts that a receiver was told to fire, in a notification of their group. */
+int sw_store_each_group_member(sw_store *store,
+                               void (*each)(const char *receiver, const char *fingerprint,
+                                            const char *group_key, void *arg),
+                               void *arg);
 int64_t sw_store_next_outbox_id(sw_store *store); /* hands out ids in memory: unique over restarts */
 /* Reads rows while running, on the pool, after the commits that were started before: those of `receiver` that
  * are dead letters, or those that are not, with a greater id than `after_id`, by id, at most `limit`. `done`
@@ -145,6 +150,9 @@ void sw_batch_put_notified(sw_store_batch *batch, const char *receiver, const ch
                            int64_t group_interval_ms);
 /* Forgets what is over an hour old, and longer ago than its group's interval. */
 void sw_batch_expire_notified(sw_store_batch *batch, const char *receiver, int64_t now_ns);
+void sw_batch_put_group_member(sw_store_batch *batch, const char *receiver, const char *fingerprint,
+                               const char *group_key);
+void sw_batch_delete_group_member(sw_store_batch *batch, const char *receiver, const char *fingerprint);
 /* `ended` is called once when the next commit of this batch has ended, before the commit's own callback: with
  * 0, or -1 when it failed (a hook may then add itself again, for the next try); or with SW_BATCH_FREED when
  * the batch is freed without. For who adds to a batch that somebody else commits. */

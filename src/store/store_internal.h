@@ -28,6 +28,8 @@ typedef enum sw_op {
     SW_OP_DELETE_FLAPS,
     SW_OP_PUT_NOTIFIED,
     SW_OP_EXPIRE_NOTIFIED,
+    SW_OP_PUT_GROUP_MEMBER,
+    SW_OP_DELETE_GROUP_MEMBER,
     SW_OP_COUNT,
 } sw_op;
 

@@ -143,7 +143,7 @@ local ALERT_MAY_HAVE = { trace_id = true, span_name = true, duration_ms = true, 
 for key in pairs(ALERT) do
   ALERT_MAY_HAVE[key] = true
 end
-local GROUP_MAY_HAVE = { group_labels = true, group_key = true, truncated_alerts = true, summary = true }
+local GROUP_MAY_HAVE = { group_labels = true, group_key = true, truncated_alerts = true, group_firing = true, summary = true }
 
 -- What the agent would show the detector of these.
 local function wanted(traces, wants)
@@ -360,6 +360,7 @@ local function new_test()
     group.status = firing > 0 and "firing" or "resolved"
     group.truncated_alerts = fields.truncated_alerts or 0
     group.firing_alerts = group.firing_alerts + group.truncated_alerts
+    group.group_firing = fields.group_firing or group.firing_alerts
     group.group_labels, group.group_key = fields.group_labels or {}, fields.group_key or "{}"
     if #alerts + group.truncated_alerts > 1 then
       group.summary = fields.summary or format("%d alerts: %d firing, %d resolved; the worst: %s",

@@ -209,6 +209,78 @@ static void a_refused_notification_is_one_dead_letter_that_can_be_sent_again(voi
     assert_settled(f);
 }
 
+/* "2 1 0": how many of the group fired after each notification. Valid until the next call. */
+static const char *firing(struct fixture *f) {
+    static char text[256];
+    size_t n = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < f->receiver.n; i++) {
+        json_t *root = json_loads(f->receiver.got[i].body, 0, NULL);
+        json_int_t value = json_integer_value(json_object_get(root, "group_firing"));
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%d", i > 0 ? " " : "", (int)value);
+        json_decref(root);
+    }
+    return text;
+}
+
+static void count_member(const char *receiver, const char *fingerprint, const char *group_key, void *arg) {
+    (void)receiver;
+    (void)fingerprint;
+    (void)group_key;
+    ++*(int *)arg;
+}
+
+static void assert_members(struct fixture *f, int expected) {
+    int n = 0;
+    assert_int_equal(sw_store_each_group_member(f->store, count_member, &n), 0);
+    assert_int_equal(n, expected);
+    size_t firing = 0;
+    for (sw_lane *lane = f->outbox->queue.groups; lane != NULL; lane = lane->hh.next) {
+        firing += lane->n_firing;
+    }
+    assert_int_equal(firing, expected);
+}
+
+static void a_notification_says_how_many_of_the_group_still_fire(void **state) {
+    struct fixture *f = *state;
+    tell(f, "G", "a", "firing");
+    tell(f, "G", "b", "firing");
+    tell(f, "H", "x", "firing");
+    tell(f, "G", "short", "firing");
+    tell(f, "G", "short", "resolved"); /* never told to fire */
+    advance_ms(f, WAIT_MS);
+    assert_string_equal(firing(f), "2 1");
+    assert_members(f, 3);
+    tell(f, "G", "a", "resolved");
+    restart(f);
+    advance_ms(f, INTERVAL_MS);
+    tell(f, "G", "b", "firing"); /* a repetition */
+    advance_ms(f, INTERVAL_MS);
+    tell(f, "H", "b", "firing"); /* in another group from now on */
+    tell(f, "H", "x", "resolved");
+    advance_ms(f, INTERVAL_MS);
+    assert_string_equal(firing(f), "2 1 1 1 1");
+    assert_members(f, 1);
+    tell(f, NULL, "b", "resolved"); /* groups were switched off */
+    assert_string_equal(firing(f), "2 1 1 1 1 0");
+    assert_members(f, 0);
+}
+
+static void what_nothing_is_said_of_any_more_does_not_count(void **state) {
+    struct fixture *f = *state;
+    tell(f, "G", "a", "firing");
+    tell(f, "G", "b", "firing");
+    advance_ms(f, WAIT_MS);
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    sw_outbox_forget(f->outbox, batch, "a");
+    sw_outbox_forget(f->outbox, batch, "unknown");
+    commit(f, batch);
+    tell(f, "G", "b", "resolved");
+    advance_ms(f, INTERVAL_MS);
+    assert_string_equal(firing(f), "2 0");
+    assert_members(f, 0);
+}
+
 /* ---- when the store fails ---- */
 
 static void limit_files(rlim_t bytes) {
@@ -264,6 +336,8 @@ int main(void) {
         GROUP_TEST(a_notification_in_flight_at_the_end_comes_again_as_it_was),
         GROUP_TEST(an_alert_that_changes_its_group_is_told_in_order),
         GROUP_TEST(a_refused_notification_is_one_dead_letter_that_can_be_sent_again),
+        GROUP_TEST(a_notification_says_how_many_of_the_group_still_fire),
+        GROUP_TEST(what_nothing_is_said_of_any_more_does_not_count),
         GROUP_TEST(when_the_store_is_full_a_group_is_sent_from_memory_and_settled_later),
     };
     return cmocka_run_group_tests_name("groups", tests, NULL, NULL);

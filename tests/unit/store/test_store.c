@@ -197,6 +197,22 @@ static void what_went_out_is_remembered_for_an_hour_or_its_groups_interval(void 
                   "webhook day 900 86400000;other  1000 0;webhook minute 1001 60000;");
 }
 
+static void collect_member(const char *receiver, const char *fingerprint, const char *group_key, void *arg) {
+    sw_buf_printf(arg, "%s %s %s;", receiver, fingerprint, group_key);
+}
+
+static void members_of_groups_are_put_moved_and_deleted(void **state) {
+    struct fixture *f = *state;
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    sw_batch_put_group_member(batch, "webhook", "a", "G");
+    sw_batch_put_group_member(batch, "webhook", "b", "G");
+    sw_batch_put_group_member(batch, "other", "a", "H");
+    sw_batch_put_group_member(batch, "webhook", "b", "H");
+    sw_batch_delete_group_member(batch, "webhook", "a");
+    assert_int_equal(commit(f, batch), 0);
+    assert_stored(f, sw_store_each_group_member, collect_member, "other a H;webhook b H;");
+}
+
 static void the_oldest_dead_letters_are_trimmed(void **state) {
     struct fixture *f = *state;
     sw_store_batch *batch = sw_store_batch_new(f->store);
@@ -440,10 +456,10 @@ static void a_damaged_database_is_set_aside(void **state) {
     }
 }
 
-#define NEWEST_SCHEMA "5"
+#define NEWEST_SCHEMA "6"
 /* What brings the newest schema back to the fourth one, to the first one. */
 #define TO_FOURTH_SCHEMA                                                                                     \
-    "DROP TABLE progress; ALTER TABLE judged DROP COLUMN source;"                                            \
+    "DROP TABLE group_member; DROP TABLE progress; ALTER TABLE judged DROP COLUMN source;"                   \
     "ALTER TABLE detector ADD COLUMN judged_until_s INTEGER NOT NULL DEFAULT 0; PRAGMA user_version = 4;"
 #define TO_FIRST_SCHEMA                                                                                      \
     TO_FOURTH_SCHEMA                                                                                         \
@@ -590,6 +606,7 @@ int main(void) {
         STORE_TEST(outbox_rows_come_back_in_order_and_ids_are_never_used_again),
         STORE_TEST(a_rows_group_is_kept),
         STORE_TEST(what_went_out_is_remembered_for_an_hour_or_its_groups_interval),
+        STORE_TEST(members_of_groups_are_put_moved_and_deleted),
         STORE_TEST(the_oldest_dead_letters_are_trimmed),
         STORE_TEST(rows_are_loaded_after_the_commits_before),
         STORE_TEST(commits_end_in_the_order_of_their_start),
