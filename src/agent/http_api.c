@@ -138,9 +138,13 @@ static void append_receivers(const sw_agent *agent, sw_buf *out) {
         const sw_receiver *receiver = sw_receivers_at(agent, i);
         sw_buf_append_str(out, i == 0 ? "{\"name\": " : ", {\"name\": ");
         append_string(out, receiver->name);
-        sw_buf_printf(out, ", \"configured\": %s, \"depth\": %zu, \"dead\": %zu, \"oldest_age_ms\": %lld}",
+        sw_buf_printf(out, ", \"configured\": %s, \"depth\": %zu, \"dead\": %zu, \"oldest_age_ms\": %lld",
                       receiver->config != NULL ? "true" : "false", sw_receiver_depth(receiver),
                       sw_receiver_dead(receiver), (long long)sw_receiver_oldest_age_ms(receiver));
+        if (receiver->outbox != NULL) {
+            sw_buf_printf(out, ", \"circuit\": \"%s\"", sw_outbox_circuit(receiver->outbox));
+        }
+        sw_buf_append_char(out, '}');
     }
     sw_buf_append_char(out, ']');
 }
