@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is copied as it is. */
+/* Most are zero in most alerts: a mask says which are not, and only those are kept. */
 #define SCALARS(X)                                                                                           \
     X(double, value)                                                                                         \
     X(double, threshold)                                                                                     \
@@ -41,24 +41,25 @@
     X(bool, window_complete)                                                                                 \
     X(bool, window_estimated)
 
-/* Texts in this order, and then the labels' and the evidence's. A text that may be NULL has a byte before it
- * that says whether it is there. */
-#define TEXTS(X)                                                                                             \
+/* Texts that many alerts share: kept once for all, in the table. */
+#define SHARED_TEXTS(X)                                                                                      \
     X(type)                                                                                                  \
     X(detector)                                                                                              \
     X(source)                                                                                                \
+    X(detector_sha256)                                                                                       \
+    X(told)
+
+/* Texts in this order, and then the labels' and the evidence's. A text that may be NULL has a byte before it
+ * that says whether it is there. */
+#define TEXTS(X)                                                                                             \
     X(service)                                                                                               \
     X(operation)                                                                                             \
     X(summary)                                                                                               \
     X(span_name)                                                                                             \
-    X(error_message)                                                                                         \
-    X(detector_sha256)                                                                                       \
-    X(told)
+    X(error_message)
 
 struct sw_packed_alert {
-#define X(type, name) type name;
-    SCALARS(X)
-#undef X
+    uint64_t scalars; /* bits, in the order of SCALARS */
     uint16_t n_labels;
     uint32_t n_evidence;
     char bytes[];
@@ -67,6 +68,7 @@ struct sw_packed_alert {
 /* ---- packing: the same walk measures (at == NULL) and writes ---- */
 
 struct packer {
+    sw_alert_table *table;
     char *at;
     size_t len;
 };
@@ -87,6 +89,35 @@ static void pack_optional(struct packer *p, const char *s) {
     char there = s != NULL;
     pack_bytes(p, &there, 1);
     if (s != NULL) {
+        pack_text(p, s);
+    }
+}
+
+/* The place of a shared text, + 1; 0 when there is no room for another. They are as many as there are rules
+ * and versions of them: what comes again and again is found at the first look. */
+static uint16_t share(sw_alert_table *table, const char *s) {
+    for (size_t i = 0; i < table->n_shared; i++) {
+        if (strcmp(table->shared[i], s) == 0) {
+            return (uint16_t)(i + 1);
+        }
+    }
+    if (table->n_shared == SW_ALERT_SHARED_MAX) {
+        return 0;
+    }
+    table->shared = xrealloc_array(table->shared, table->n_shared + 1, sizeof *table->shared);
+    table->shared[table->n_shared++] = xstrdup(s);
+    return (uint16_t)table->n_shared;
+}
+
+enum { TEXT_ABSENT, TEXT_SHARED, TEXT_OWN };
+
+static void pack_shared(struct packer *p, const char *s) {
+    uint16_t place = s != NULL ? share(p->table, s) : 0;
+    char how = (char)(s == NULL ? TEXT_ABSENT : place > 0 ? TEXT_SHARED : TEXT_OWN);
+    pack_bytes(p, &how, 1);
+    if (how == TEXT_SHARED) {
+        pack_bytes(p, &place, sizeof place);
+    } else if (how == TEXT_OWN) {
         pack_text(p, s);
     }
 }
@@ -144,31 +175,48 @@ static void pack_culprit(struct packer *p, const sw_culprit *culprit) {
     }
 }
 
-static void pack_variable(struct packer *p, const sw_alert *alert) {
+/* Returns the mask. */
+static uint64_t pack_scalars(struct packer *p, const sw_alert *alert) {
+    uint64_t mask = 0, bit = 1;
+#define X(type, name)                                                                                        \
+    if (alert->name != 0) {                                                                                  \
+        type value = (type)alert->name;                                                                      \
+        mask |= bit;                                                                                         \
+        pack_bytes(p, &value, sizeof value);                                                                 \
+    }                                                                                                        \
+    bit <<= 1;
+    SCALARS(X)
+#undef X
+    return mask;
+}
+
+static uint64_t pack_all(struct packer *p, const sw_alert *alert) {
+    uint64_t mask = pack_scalars(p, alert);
+#define X(name) pack_shared(p, alert->name);
+    SHARED_TEXTS(X)
+#undef X
 #define X(name) pack_optional(p, alert->name);
     TEXTS(X)
 #undef X
     for (size_t i = 0; i < alert->n_labels; i++) {
-        pack_text(p, alert->labels[i].name);
+        pack_shared(p, alert->labels[i].name);
         pack_text(p, alert->labels[i].value);
     }
     for (size_t i = 0; i < alert->n_evidence; i++) {
         pack_evidence(p, alert, &alert->evidence[i]);
     }
     pack_culprit(p, alert->culprit);
+    return mask;
 }
 
-static sw_packed_alert *pack(const sw_alert *alert) {
-    struct packer measure = {NULL, 0};
-    pack_variable(&measure, alert);
+static sw_packed_alert *pack(sw_alert_table *table, const sw_alert *alert) {
+    struct packer measure = {table, NULL, 0};
+    uint64_t mask = pack_all(&measure, alert);
     sw_packed_alert *packed = xmalloc(sizeof *packed + measure.len);
-    *packed =
-        (sw_packed_alert){.n_labels = (uint16_t)alert->n_labels, .n_evidence = (uint32_t)alert->n_evidence};
-#define X(type, name) packed->name = (type)alert->name;
-    SCALARS(X)
-#undef X
-    struct packer write = {packed->bytes, 0};
-    pack_variable(&write, alert);
+    *packed = (sw_packed_alert){
+        .scalars = mask, .n_labels = (uint16_t)alert->n_labels, .n_evidence = (uint32_t)alert->n_evidence};
+    struct packer write = {table, packed->bytes, 0};
+    pack_all(&write, alert);
     return packed;
 }
 
@@ -188,6 +236,29 @@ static char *next_optional(char **at) {
 static void next_bytes(char **at, void *out, size_t len) {
     memcpy(out, *at, len);
     *at += len;
+}
+
+static char *next_shared(const sw_alert_table *table, char **at) {
+    char how = *(*at)++;
+    if (how == TEXT_SHARED) {
+        uint16_t place = 0;
+        next_bytes(at, &place, sizeof place);
+        return table->shared[place - 1];
+    }
+    return how == TEXT_OWN ? next_text(at) : NULL;
+}
+
+static void next_scalars(char **at, uint64_t mask, sw_alert *view) {
+    uint64_t bit = 1;
+#define X(type, name)                                                                                        \
+    if ((mask & bit) != 0) {                                                                                 \
+        type value;                                                                                          \
+        next_bytes(at, &value, sizeof value);                                                                \
+        view->name = value;                                                                                  \
+    }                                                                                                        \
+    bit <<= 1;
+    SCALARS(X)
+#undef X
 }
 
 static void next_evidence(char **at, const sw_alert *view, sw_evidence *out) {
@@ -259,15 +330,16 @@ sw_alert *sw_alert_table_view(sw_alert_table *table, size_t index) {
     for (size_t i = 0; i < SW_FINGERPRINT_LEN; i++) {
         view->fingerprint[i] = "0123456789abcdef"[item->fingerprint >> (60 - 4 * i) & 15];
     }
-#define X(type, name) view->name = packed->name;
-    SCALARS(X)
-#undef X
     char *at = packed->bytes;
+    next_scalars(&at, packed->scalars, view);
+#define X(name) view->name = next_shared(table, &at);
+    SHARED_TEXTS(X)
+#undef X
 #define X(name) view->name = next_optional(&at);
     TEXTS(X)
 #undef X
     for (size_t i = 0; i < packed->n_labels; i++) {
-        view->labels[i].name = next_text(&at);
+        view->labels[i].name = next_shared(table, &at);
         view->labels[i].value = next_text(&at);
     }
     sw_alert_table_reserve_evidence(table, packed->n_evidence);
@@ -320,7 +392,7 @@ static void grow(sw_alert_table *table) {
 
 size_t sw_alert_table_put(sw_alert_table *table, uint64_t fingerprint, const sw_alert *alert) {
     size_t index = sw_alert_table_find(table, fingerprint);
-    sw_packed_alert *packed = pack(alert);
+    sw_packed_alert *packed = pack(table, alert);
     if (index != SW_ALERT_NONE) {
         free(table->items[index].packed);
         table->items[index].packed = packed;
@@ -362,6 +434,10 @@ void sw_alert_table_release(sw_alert_table *table) {
     for (size_t i = 0; i < table->n; i++) {
         free(table->items[i].packed);
     }
+    for (size_t i = 0; i < table->n_shared; i++) {
+        free(table->shared[i]);
+    }
+    free(table->shared);
     free(table->items);
     free(table->slots);
     free(table->view.labels);

@@ -27,9 +27,12 @@ typedef struct sw_alert_table {
     sw_alert view; /* its arrays are kept and filled again */
     size_t labels_allocated, evidence_allocated;
     sw_culprit culprit; /* the view's, when it has one */
+    char **shared;      /* texts that alerts have in common, until the end */
+    size_t n_shared;
 } sw_alert_table;
 
 #define SW_ALERT_NONE SIZE_MAX
+#define SW_ALERT_SHARED_MAX 1000 /* further ones are kept with each alert */
 
 void sw_alert_table_release(sw_alert_table *table);
 /* The index of an item, which stays until the next removal; SW_ALERT_NONE when absent. */
