@@ -161,6 +161,7 @@ static void pack_culprit(struct packer *p, const sw_culprit *culprit) {
         return;
     }
     pack_bytes(p, &culprit->failing, sizeof culprit->failing);
+    pack_bytes(p, &culprit->agreed, sizeof culprit->agreed);
     pack_text(p, culprit->trace_id);
     pack_text(p, culprit->span_id);
     pack_text(p, culprit->service);
@@ -288,6 +289,7 @@ static sw_culprit *next_culprit(char **at, sw_culprit *out) {
     }
     *out = (sw_culprit){.n_path = there - 1U};
     next_bytes(at, &out->failing, sizeof out->failing);
+    next_bytes(at, &out->agreed, sizeof out->agreed);
     next_id(at, out->trace_id);
     next_id(at, out->span_id);
     out->service = next_text(at);

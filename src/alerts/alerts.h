@@ -136,12 +136,17 @@ typedef struct sw_alerts_sink {
     int64_t (*repeat_at)(const sw_alert *alert, void *arg);
 } sw_alerts_sink;
 
+#define SW_BEGINNING_OTHERS 2
+
 /* An alert that would begin to fire. */
 typedef struct sw_beginning {
     char fingerprint[SW_FINGERPRINT_LEN + 1];
-    const char *type;                   /* of a finding */
-    char trace_id[SW_TRACE_ID_LEN + 1]; /* its longest offending trace */
-    double duration_ms;                 /* of that trace */
+    const char *type;                                      /* of a finding */
+    const char *service;                                   /* of the findings, when they agree; else NULL */
+    char trace_id[SW_TRACE_ID_LEN + 1];                    /* its longest offending trace */
+    double duration_ms;                                    /* of that trace */
+    char others[SW_BEGINNING_OTHERS][SW_TRACE_ID_LEN + 1]; /* the first and the last of the others */
+    size_t n_others;
     sw_severity severity;
 } sw_beginning;
 

@@ -32,10 +32,20 @@ static void group_findings(const sw_alerts *alerts, const sw_finding *findings, 
     }
 }
 
+static void take_other(sw_beginning *alert, const char *trace_id) {
+    size_t at = alert->n_others < SW_BEGINNING_OTHERS ? alert->n_others++ : SW_BEGINNING_OTHERS - 1;
+    snprintf(alert->others[at], sizeof alert->others[at], "%s", trace_id);
+}
+
 static void offer(sw_beginning *worst, const char *trace_id, double duration_ms) {
     if (worst->trace_id[0] == '\0' || duration_ms > worst->duration_ms) {
+        if (worst->trace_id[0] != '\0') {
+            take_other(worst, worst->trace_id);
+        }
         snprintf(worst->trace_id, sizeof worst->trace_id, "%s", trace_id);
         worst->duration_ms = duration_ms;
+    } else {
+        take_other(worst, trace_id);
     }
 }
 
@@ -82,7 +92,8 @@ size_t sw_alerts_beginning(const sw_alerts *alerts, const sw_finding *findings, 
     size_t found = 0;
     const sw_group *group, *next;
     HASH_ITER(hh, groups.by_identity, group, next) {
-        sw_beginning one = {.severity = group->severity, .type = group->winner->type};
+        sw_beginning one = {
+            .severity = group->severity, .type = group->winner->type, .service = group->service};
         memcpy(one.fingerprint, group->fingerprint, sizeof one.fingerprint);
         for (size_t at = group->first_fresh; at != 0; at = groups.fresh[at - 1].next) {
             offer(&one, groups.fresh[at - 1].trace->id, groups.fresh[at - 1].trace->duration_ms);

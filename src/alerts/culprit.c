@@ -178,6 +178,7 @@ json_t *sw_culprit_path_to_json(const sw_culprit *culprit) {
 json_t *sw_culprit_to_stored(const sw_culprit *culprit) {
     json_t *root = sw_culprit_to_json(culprit);
     json_object_set_new(root, "failing", json_boolean(culprit->failing));
+    json_object_set_new(root, "agreed", json_boolean(culprit->agreed));
     json_object_set_new(root, "path", sw_culprit_path_to_json(culprit));
     return root;
 }
@@ -202,6 +203,13 @@ static bool read_id(const json_t *object, const char *name, char *out, size_t si
     }
     free(text);
     return good;
+}
+
+/* Absent, as stored before there were flags, is false. */
+static bool read_flag(const json_t *object, const char *name, bool *out) {
+    const json_t *value = json_object_get(object, name);
+    *out = json_is_true(value);
+    return value == NULL || json_is_boolean(value);
 }
 
 static bool read_ms(const json_t *object, double *out) {
@@ -229,18 +237,17 @@ sw_culprit *sw_culprit_from_stored(const json_t *stored) {
         return NULL;
     }
     sw_culprit *culprit = xcalloc(1, sizeof *culprit);
-    const json_t *failing = json_object_get(stored, "failing"); /* absent: stored before it was known */
-    culprit->failing = json_is_true(failing);
+    bool good = read_flag(stored, "failing", &culprit->failing);
+    good = read_flag(stored, "agreed", &culprit->agreed) && good;
     culprit->service = read_text(stored, "service", 3 * SW_CULPRIT_MAX_NAME);
     culprit->name = read_text(stored, "name", 3 * SW_CULPRIT_MAX_NAME);
     culprit->error_message = read_text(stored, "error_message", 3 * SW_CULPRIT_MAX_MESSAGE);
     culprit->exception_type = read_text(stored, "exception_type", 3 * SW_CULPRIT_MAX_NAME);
-    bool good = (failing == NULL || json_is_boolean(failing)) && culprit->service != NULL &&
-                culprit->name != NULL && culprit->error_message != NULL && culprit->exception_type != NULL &&
-                read_ms(stored, &culprit->self_time_ms) &&
-                read_id(stored, "trace_id", culprit->trace_id, sizeof culprit->trace_id) &&
-                read_id(stored, "span_id", culprit->span_id, sizeof culprit->span_id) &&
-                read_path(json_object_get(stored, "path"), culprit);
+    good = good && culprit->service != NULL && culprit->name != NULL && culprit->error_message != NULL &&
+           culprit->exception_type != NULL && read_ms(stored, &culprit->self_time_ms) &&
+           read_id(stored, "trace_id", culprit->trace_id, sizeof culprit->trace_id) &&
+           read_id(stored, "span_id", culprit->span_id, sizeof culprit->span_id) &&
+           read_path(json_object_get(stored, "path"), culprit);
     if (!good) {
         sw_culprit_free(culprit);
         return NULL;

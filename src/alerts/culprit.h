@@ -21,10 +21,11 @@ typedef struct sw_path_step {
 typedef struct sw_culprit {
     char trace_id[SW_TRACE_ID_LEN + 1];
     char span_id[SW_SPAN_ID_LEN + 1];
-    char *service, *name;                   /* never NULL */
-    char *error_message, *exception_type;   /* "" when not known */
-    bool failing;                           /* it is the one that failed; else the one that took most time */
-    double self_time_ms;                    /* the span's duration without its children's */
+    char *service, *name;                 /* never NULL */
+    char *error_message, *exception_type; /* "" when not known */
+    bool failing;                         /* it is the one that failed; else the one that took most time */
+    bool agreed;         /* every other trace of the alert that had to be looked at blames this service too */
+    double self_time_ms; /* the span's duration without its children's */
     sw_path_step path[SW_CULPRIT_PATH_MAX]; /* in the order of time: those that take most of it */
     size_t n_path;
 } sw_culprit;

@@ -298,8 +298,8 @@ static const struct node *by_traces(struct node *node, unsigned depth) {
             continue;
         }
         node->cause = node->cause != NULL ? node->cause : cause;
-        if (cause->severity >= node->severity && is_in_time(cause, node) && is_settled(cause, depth) &&
-            (cause->inhibitor != NULL || cause->speaks)) {
+        if (node->culprit->agreed && cause->severity >= node->severity && is_in_time(cause, node) &&
+            is_settled(cause, depth) && (cause->inhibitor != NULL || cause->speaks)) {
             node->cause = cause;
             return cause;
         }
@@ -356,9 +356,10 @@ sw_inhibition *sw_inhibition_new(const sw_alerts *alerts, const sw_inhibition_op
 }
 
 static void free_nodes(sw_inhibition *inhibition) {
-    struct node *node = NULL, *next = NULL;
-    HASH_ITER(hh, inhibition->nodes, node, next) {
-        HASH_DEL(inhibition->nodes, node);
+    struct node *node = inhibition->nodes, *next = NULL;
+    HASH_CLEAR(hh, inhibition->nodes);
+    for (; node != NULL; node = next) {
+        next = node->hh.next;
         sw_culprit_free(node->culprit);
         free(node->targets);
         free(node->itself.type);
@@ -374,16 +375,18 @@ void sw_inhibition_free(sw_inhibition *inhibition) {
         return;
     }
     free_nodes(inhibition);
-    struct bucket *bucket = NULL, *next_bucket = NULL;
-    HASH_ITER(hh, inhibition->buckets, bucket, next_bucket) {
-        HASH_DEL(inhibition->buckets, bucket);
+    struct bucket *bucket = inhibition->buckets, *next_bucket = NULL;
+    HASH_CLEAR(hh, inhibition->buckets);
+    for (; bucket != NULL; bucket = next_bucket) {
+        next_bucket = bucket->hh.next;
         free(bucket->sources.items);
         free(bucket->two_sided.items);
         free(bucket);
     }
-    struct place *place = NULL, *next_place = NULL;
-    HASH_ITER(hh, inhibition->places, place, next_place) {
-        HASH_DEL(inhibition->places, place);
+    struct place *place = inhibition->places, *next_place = NULL;
+    HASH_CLEAR(hh, inhibition->places);
+    for (; place != NULL; place = next_place) {
+        next_place = place->hh.next;
         free(place->alerts.items);
         free(place);
     }

@@ -13,12 +13,14 @@
  *  - the caller's alert knows its culprit (culprit.h), which is a span that failed when it is about errors,
  *    and the slowest one when it is about time; the culprit's service is not the alert's own, and both are
  *    known;
+ *  - the other traces of the caller's alert that were looked at when it began to fire blame that service too
+ *    (sw_culprit.agreed);
  *  - the cause's service is the culprit's. When it has an operation, the culprit or a step of the critical
  *    path is of that service and has this name;
  *  - the cause is at least as severe;
  *  - the cause was there at the latest SW_CAUSE_LATE_NS after the caller's alert began to fire;
  *  - somebody knows of the cause: it was told, or nothing but inhibition keeps it back (options.speaks).
- * With all of it but the last three, it is still named as likely cause.
+ * With all of it but that the traces agree, and the last three, it is still named as likely cause.
  *
  * No alert is silent because of one that is silent because of it: an alert is inhibited only by one of which
  * that was settled before. Where alerts inhibit each other in a circle, one of them is told.

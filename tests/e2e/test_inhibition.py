@@ -21,11 +21,16 @@ def states(agent, query=""):
     return {alert["labels"]["alertname"]: (alert["status"]["state"], alert["status"]["inhibitedBy"]) for alert in alerts}
 
 
+def blame(traffic, service, duration_ms=20):
+    """A trace of the shop that failed in the service; its culprit."""
+    root, span = traffic.trace(time.time() - 10, duration_ms, error="declined", failing="child", service="shop", operation="POST /pay")
+    span.service, span.name, span.kind = service, "Charge", "server"
+    return span
+
+
 @pytest.fixture
 def blamed(tempo, traffic):
-    """A trace of the shop that failed in the payment service."""
-    root, span = traffic.trace(time.time() - 10, error="card declined", failing="child", service="shop", operation="POST /pay")
-    span.service, span.name, span.kind = "payment", "Charge", "server"
+    span = blame(traffic, "payment")
     tempo.plant(traffic)
     return span
 
@@ -68,6 +73,25 @@ def test_what_does_not_inhibit_is_named_all_the_same(tempo, webhook, make_agent,
     make_agent(tempo, webhook, SPANWATCH_SCRIPTS_DIR=scripts).wait_ready()
     (told,) = eventually(lambda: webhook.bodies("error_status"), "it is more severe than its cause")
     assert told["likely_cause"]["service"] == "payment"
+
+
+@pytest.mark.parametrize("agree", [True, False])
+def test_other_traces_have_to_blame_the_same_service(tempo, webhook, make_agent, scripts, traffic, agree):
+    blame(traffic, "payment", duration_ms=30)
+    blame(traffic, "payment" if agree else "mail")
+    blame(traffic, "payment")
+    tempo.plant(traffic)
+    find(scripts, PAYMENT_FAILS)
+    agent = make_agent(tempo, webhook, SPANWATCH_SCRIPTS_DIR=scripts).wait_ready()
+    eventually(lambda: webhook.bodies("high_error_rate"), "the cause is told")
+    if agree:
+        eventually(lambda: agent.metric(INHIBITED, reason="inhibited") == 1, "kept back")
+    else:
+        (told,) = eventually(lambda: webhook.bodies("error_status"), "the cause explains only some of it")
+        assert told["likely_cause"]["service"] == "payment"
+    agent.wait_ticks(1)
+    assert len(webhook.bodies("error_status")) == (0 if agree else 1)
+    assert agent.metric("spanwatch_culprit_fetches_total", result="ok") == 3
 
 
 def test_it_can_be_turned_off(tempo, webhook, make_agent, scripts, blamed):

@@ -109,6 +109,7 @@ static void what_is_stored_comes_back(void **state) {
     (void)state;
     sw_trace trace = checkout();
     sw_culprit *culprit = sw_culprit_of(&trace, true);
+    culprit->agreed = true;
     char *before = stored(culprit);
     json_t *json = json_loads(before, 0, NULL);
     sw_culprit *back = sw_culprit_from_stored(json);
@@ -132,6 +133,8 @@ static void what_is_damaged_is_refused(void **state) {
         "{\"self_time_ms\": 1, \"path\": {}}",
         "{\"self_time_ms\": 1, \"path\": [7]}",
         "{\"self_time_ms\": 1, \"path\": [], \"name\": 7}",
+        "{\"self_time_ms\": 1, \"path\": [], \"failing\": 1}",
+        "{\"self_time_ms\": 1, \"path\": [], \"agreed\": \"yes\"}",
         "{\"self_time_ms\": 1, \"path\": [], \"span_id\": \"0123456789abcdef0\"}",
         "{\"self_time_ms\": 1, \"path\": [{\"self_time_ms\": 1}, {}]}",
     };
@@ -171,6 +174,7 @@ static void an_alert_keeps_it_until_it_is_over(void **state) {
     struct fixture *f = *state;
     sw_trace trace = checkout();
     sw_culprit *culprit = sw_culprit_of(&trace, true);
+    culprit->agreed = true;
     char *text = stored(culprit);
     sw_finding one = finding("error_status", "t1"), more = finding("error_status", "t2");
     known = culprit;
@@ -215,6 +219,26 @@ static void what_would_fire_is_named_with_its_longest_trace(void **state) {
     assert_string_equal(out[0].fingerprint, alert.fingerprint);
     assert_int_equal(beginning(f, &one, 1, out, 2), 0); /* it fires, and its traces were reported */
     sw_alert_release(&alert);
+    sw_finding_release(&one);
+}
+
+static void the_first_and_the_last_of_its_other_traces_may_confirm(void **state) {
+    struct fixture *f = *state;
+    sw_finding five = finding("rule", "t1,t2,t3,t4,t5"), one = finding("rule", "t1");
+    sw_beginning out[1];
+    assert_int_equal(beginning(f, &five, 1, out, 1), 1);
+    assert_string_equal(out[0].service, "checkout");
+    assert_int_equal(out[0].n_others, 2);
+    assert_string_equal(out[0].others[0], "t1");
+    assert_string_equal(out[0].others[1], "t4");
+    five.traces[0].duration_ms = 9000; /* now the first is the longest */
+    assert_int_equal(beginning(f, &five, 1, out, 1), 1);
+    assert_string_equal(out[0].trace_id, "t1");
+    assert_string_equal(out[0].others[0], "t2");
+    assert_string_equal(out[0].others[1], "t5");
+    assert_int_equal(beginning(f, &one, 1, out, 1), 1);
+    assert_int_equal(out[0].n_others, 0);
+    sw_finding_release(&five);
     sw_finding_release(&one);
 }
 
@@ -269,6 +293,8 @@ int main(void) {
         cmocka_unit_test(what_is_damaged_is_refused),
         cmocka_unit_test_setup_teardown(an_alert_keeps_it_until_it_is_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_would_fire_is_named_with_its_longest_trace, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_first_and_the_last_of_its_other_traces_may_confirm, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(what_stays_pending_is_not_named_until_its_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(findings_without_traces_need_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_most_severe_come_first_and_no_more_than_asked_for, set_up,

@@ -12,7 +12,8 @@ struct alert_line {
     sw_severity severity;
     int64_t starts_s, fired_s;
     bool pending, untold;
-    const char *culprit; /* "service/name", with ! before it when it failed; then steps of the path */
+    const char *culprit; /* "service/name", with ! before it when it failed; then steps of the path. With ~
+                            before all: another trace says otherwise */
 };
 
 struct world {
@@ -35,6 +36,8 @@ static void set_labels(sw_alert *alert, char *text) {
 }
 
 static void set_culprit(sw_alert *alert, sw_culprit *culprit, char *text) {
+    culprit->agreed = *text != '~';
+    text += culprit->agreed ? 0 : 1;
     culprit->failing = *text == '!';
     text += culprit->failing ? 1 : 0;
     for (char *part = strsep(&text, ","); part != NULL; part = strsep(&text, ",")) {
@@ -282,7 +285,10 @@ static void what_is_missing_or_does_not_fit_inhibits_nothing(void **state) {
         {{.id = '1', CALLER, W, .culprit = "!payment/x,shop/y"},
          {.id = '2', "error_status", "operation=y,service=payment", C},
          ""},
-        /* named, but it does not inhibit: less severe, too late */
+        /* named, but it does not inhibit: traces do not agree, it is less severe, too late */
+        {{.id = '1', CALLER, W, .culprit = "~!payment/x"},
+         {.id = '2', "high_error_rate", "service=payment", C},
+         "1?2 "},
         {{.id = '1', CALLER, C, .culprit = "!payment/x"},
          {.id = '2', "high_error_rate", "service=payment", W},
          "1?2 "},
