@@ -357,7 +357,9 @@ static sw_otlp_text text_of_value(sw_otlp_text value) {
     otlp_field field;
     sw_otlp_text text = {NULL, 0};
     while (otlp_next_field(&reader, &field) > 0) {
-        text = field.number == 1 ? field.bytes : (sw_otlp_text){NULL, 0}; /* the last one of a oneof */
+        if (field.number <= 7) { /* the last one of the oneof */
+            text = field.number == 1 ? field.bytes : (sw_otlp_text){NULL, 0};
+        }
     }
     return text;
 }

@@ -4,6 +4,9 @@
 #include <string.h>
 
 #define VARINT_MAX 10
+#define GROUP_BEGIN 3
+#define GROUP_END 4
+#define GROUPS_MAX 50 /* in each other */
 
 static int read_varint_slowly(otlp_reader *reader, uint64_t *value) {
     uint64_t sum = 0;
@@ -40,33 +43,71 @@ static inline int read_fixed(otlp_reader *reader, unsigned size, uint64_t *value
     return 0;
 }
 
-int otlp_next_field(otlp_reader *reader, otlp_field *field) {
-    if (reader->at == reader->end) {
-        return 0;
-    }
+static int read_tag(otlp_reader *reader, uint32_t *number, unsigned *type) {
     uint64_t tag = 0;
     if (read_varint(reader, &tag) != 0 || tag > UINT32_MAX || tag >> 3 == 0) {
         return -1;
     }
-    field->number = (uint32_t)(tag >> 3);
-    field->type = (otlp_wire_type)(tag & 7);
-    switch (field->type) {
+    *number = (uint32_t)(tag >> 3);
+    *type = (unsigned)(tag & 7);
+    return 0;
+}
+
+static inline int read_value(otlp_reader *reader, unsigned type, otlp_field *field) {
+    switch (type) {
     case OTLP_VARINT:
-        return read_varint(reader, &field->value) == 0 ? 1 : -1;
+        return read_varint(reader, &field->value);
     case OTLP_FIXED64:
-        return read_fixed(reader, 8, &field->value) == 0 ? 1 : -1;
+        return read_fixed(reader, 8, &field->value);
     case OTLP_FIXED32:
-        return read_fixed(reader, 4, &field->value) == 0 ? 1 : -1;
+        return read_fixed(reader, 4, &field->value);
     case OTLP_BYTES:
         if (read_varint(reader, &field->value) != 0 || field->value > (uint64_t)(reader->end - reader->at)) {
             return -1;
         }
         field->bytes = (sw_otlp_text){(const char *)reader->at, (size_t)field->value};
         reader->at += field->value;
-        return 1;
+        return 0;
     default:
-        return -1; /* groups, and what never was */
+        return -1; /* the end of a group that did not begin, and what never was */
     }
+}
+
+/* Up to the end of a group that began with this number: none of OTLP's fields is one. */
+static int skip_group(otlp_reader *reader, uint32_t number, unsigned depth) {
+    for (;;) {
+        otlp_field field;
+        unsigned type = 0;
+        if (read_tag(reader, &field.number, &type) != 0) {
+            return -1;
+        }
+        if (type == GROUP_END) {
+            return field.number == number ? 0 : -1;
+        }
+        int result = type != GROUP_BEGIN ? read_value(reader, type, &field)
+                     : depth > 0         ? skip_group(reader, field.number, depth - 1)
+                                         : -1;
+        if (result != 0) {
+            return -1;
+        }
+    }
+}
+
+int otlp_next_field(otlp_reader *reader, otlp_field *field) {
+    while (reader->at < reader->end) {
+        unsigned type = 0;
+        if (read_tag(reader, &field->number, &type) != 0) {
+            return -1;
+        }
+        if (type != GROUP_BEGIN) {
+            field->type = (otlp_wire_type)type;
+            return read_value(reader, type, field) == 0 ? 1 : -1;
+        }
+        if (skip_group(reader, field->number, GROUPS_MAX) != 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 static void put_raw_varint(sw_buf *out, uint64_t value) {

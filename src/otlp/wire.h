@@ -1,7 +1,7 @@
 /*
  * The wire format of protobuf, read in place and written into a buffer. Strict: a tag or varint that is too
- * long, a length that goes over the end, field number 0 and groups are errors; unknown fields are the
- * caller's to skip.
+ * long, a length that goes over the end and field number 0 are errors. Groups are skipped; other unknown
+ * fields are the caller's to skip.
  */
 #ifndef SW_OTLP_WIRE_H
 #define SW_OTLP_WIRE_H
