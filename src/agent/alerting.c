@@ -57,13 +57,14 @@ struct telling {
     int64_t now_ns;
 };
 
-/* `route` NULL: alone. */
+/* `route` NULL: alone. So is what one tick tells that is not followed by another. */
 static void add_to(struct telling *telling, const char *receiver, const sw_route_config *route) {
     sw_notification notification = telling->notification;
     sw_buf key, labels;
     sw_buf_init(&key, PAYLOAD_MAX);
     sw_buf_init(&labels, PAYLOAD_MAX);
-    if (route != NULL && sw_routing_group(route, telling->alert, &key, &labels)) {
+    bool one_tick = telling->agent->tick_done != NULL;
+    if (route != NULL && !one_tick && sw_routing_group(route, telling->alert, &key, &labels)) {
         notification.group_key = key.data;
         notification.group_labels_json = labels.data;
         notification.group_wait_ms = route->group_wait_ms;
@@ -78,6 +79,7 @@ static void tell(struct telling *telling, const char *receiver, const sw_route_c
     sw_agent *agent = telling->agent;
     const sw_receiver_config *config = sw_config_receiver(agent->config, receiver);
     if (telling->notification.resolved && config != NULL && !config->send_resolved) {
+        sw_receivers_forget(agent, receiver, telling->alert->fingerprint);
         return;
     }
     add_to(telling, receiver, route);

@@ -134,6 +134,13 @@ void sw_receivers_add(sw_agent *agent, const char *name, const sw_notification *
     }
 }
 
+void sw_receivers_forget(sw_agent *agent, const char *name, const char *fingerprint) {
+    const sw_receiver *receiver = sw_receivers_find(agent, name);
+    if (receiver != NULL && receiver->outbox != NULL) {
+        sw_outbox_forget(receiver->outbox, sw_commit_batch(agent), fingerprint);
+    }
+}
+
 /* ---- all of them ---- */
 
 void sw_receivers_open(sw_agent *agent) {

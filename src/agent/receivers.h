@@ -32,6 +32,8 @@ sw_receiver *sw_receivers_find(const sw_agent *agent, const char *name);
 
 /* A notification for the receiver of this name; it is kept in the store when that is not configured. */
 void sw_receivers_add(sw_agent *agent, const char *name, const sw_notification *notification);
+/* The alert is over, and this receiver is told nothing of that. */
+void sw_receivers_forget(sw_agent *agent, const char *name, const char *fingerprint);
 
 /* After a change of waiting or dead. */
 void sw_receiver_show(sw_agent *agent, const sw_receiver *receiver);

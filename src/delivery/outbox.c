@@ -15,14 +15,20 @@ void sw_outbox_link_release(sw_outbox_link *link) {
 
 /* ---- rows that were stored ---- */
 
+/* How long a row may have to wait: for its group, or to be tried again. */
+static int64_t longest_wait_ns(const sw_outbox *outbox, const sw_outbox_row *row) {
+    if (row->attempts == 0) {
+        return row->next_attempt_ns - row->created_ns;
+    }
+    int64_t longest_ms = outbox->options.backoff_max_ms;
+    return (longest_ms > LONGEST_WAIT_MS ? longest_ms : LONGEST_WAIT_MS) * SW_NS_PER_MS;
+}
+
 /* The wall clock may have stepped since the row was written. */
 static void resume(sw_outbox *outbox, sw_entry *entry) {
     int64_t wall = sw_wall_ns(outbox->clock), mono = sw_mono_ns(outbox->clock);
     int64_t age = wall - entry->row.created_ns;
-    int64_t wait = entry->row.next_attempt_ns - wall;
-    int64_t longest_ms = outbox->options.backoff_max_ms;
-    longest_ms = longest_ms > LONGEST_WAIT_MS ? longest_ms : LONGEST_WAIT_MS;
-    int64_t longest = longest_ms * SW_NS_PER_MS;
+    int64_t wait = entry->row.next_attempt_ns - wall, longest = longest_wait_ns(outbox, &entry->row);
     entry->created_mono_ns = mono - (age > 0 ? age : 0);
     entry->due_mono_ns = mono + (wait < 0 ? 0 : wait < longest ? wait : longest);
     entry->stored = true;

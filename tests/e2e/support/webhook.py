@@ -8,6 +8,7 @@ from .misbehave import Server
 class Webhook(Server):
     def __init__(self, tls=None):
         self.status = 200
+        self.one_by_one = False  # bodies() gives the alerts of groups, not the notifications
         super().__init__(tls)
 
     def answer(self, request):
@@ -26,9 +27,10 @@ class Webhook(Server):
         return list(kept.items())
 
     def bodies(self, anomaly_type=None, status=None):
+        told = (one for _, body in self.accepted() for one in (body.get("alerts", [body]) if self.one_by_one else [body]))
         return [
             body
-            for _, body in self.accepted()
+            for body in told
             if anomaly_type in (None, body["anomaly_type"]) and status in (None, body["status"])
         ]
 

@@ -79,6 +79,30 @@ static void a_step_of_the_wall_clock_delays_a_group_for_one_interval_at_most(voi
     tell(f, "G", "b", "firing");
     advance_ms(f, INTERVAL_MS);
     assert_string_equal(told(f), "a firing; b firing");
+    tell(f, "H", "c", "firing");
+    f->wall_ns -= 86400 * SW_NS_PER_S;
+    restart(f);
+    advance_ms(f, WAIT_MS);
+    assert_string_equal(told(f), "a firing; b firing; c firing");
+}
+
+static void a_group_may_wait_for_longer_than_retries_do(void **state) {
+    struct fixture *f = *state;
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    static const char body[] = "{\"fingerprint\": \"a\", \"status\": \"firing\"}";
+    sw_notification notification = {.fingerprint = "a",
+                                    .group_key = "G",
+                                    .group_wait_ms = INT64_C(86400000),
+                                    .content_type = "application/json",
+                                    .body = body,
+                                    .len = strlen(body)};
+    sw_outbox_add(f->outbox, batch, &notification);
+    commit(f, batch);
+    restart(f);
+    advance_ms(f, 86400000 - 1);
+    assert_int_equal(f->receiver.n, 0);
+    advance_ms(f, 1);
+    assert_string_equal(told(f), "a firing");
 }
 
 /* ---- what ---- */
@@ -330,6 +354,7 @@ int main(void) {
         GROUP_TEST(what_is_on_its_own_waits_for_no_group),
         GROUP_TEST(waiting_goes_on_over_a_restart),
         GROUP_TEST(a_step_of_the_wall_clock_delays_a_group_for_one_interval_at_most),
+        GROUP_TEST(a_group_may_wait_for_longer_than_retries_do),
         GROUP_TEST(an_alert_that_ends_before_it_is_told_is_told_once_with_its_evidence),
         GROUP_TEST(more_than_max_alerts_are_counted_and_settled),
         GROUP_TEST(a_retry_is_the_same_notification_and_what_came_since_is_another),
