@@ -13,7 +13,7 @@ DEMO_ARGS ?=
 cmake_build = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL cmake --build $(1) --parallel $(JOBS) --target $(2)
 c_files = $(shell find src tests -name '*.c' -o -name '*.h')
 
-.PHONY: all build dependencies dev clang run demo test tidy fuzz chaos bench format check-format env-example install clean help
+.PHONY: all build dependencies dev clang run demo test tidy fuzz chaos interop bench format check-format env-example install clean help
 .NOTPARALLEL:
 
 all: dependencies build
@@ -57,6 +57,13 @@ chaos: all ## kills the agent KILLS (90) times at random moments; nothing may be
 	@tools/install-dependencies test
 	@tools/python-environment
 	@CHAOS_KILLS=$(KILLS) build/venv/bin/python -m pytest -c tests/e2e/pytest.ini --rootdir=. tests/chaos -q -s -p no:cacheprovider
+
+interop: all ## real senders: a Collector that is built with go, the JavaScript SDK; skips what cannot be had
+	@tools/install-dependencies test
+	@tools/python-environment
+	@tools/interop-collector
+	@tools/interop-javascript
+	@build/venv/bin/python -m pytest -c tests/e2e/pytest.ini --rootdir=. tests/interop -q -n 2 -p no:cacheprovider
 
 bench: all ## measures memory, time per tick, reloads, delivery (tests/bench)
 	@tools/install-dependencies test
