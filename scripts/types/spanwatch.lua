@@ -35,7 +35,7 @@
 ---@field config table<string, any> The detector's `config` with the agent's configuration over it. Read only in spirit: changes are lost after the call.
 ---@field state table<string, any> A plain table that outlives calls, reloads, crashes and restarts. What a failed call changed is dropped. Text, numbers, booleans and tables of these; keys are text or whole numbers.
 ---@field now number Unix seconds, with a fraction. In tests and backtests it is the time that these say.
----@field tempo spanwatch.Tempo Further questions to the trace backend.
+---@field tempo spanwatch.Tempo Further questions to Grafana Tempo alone.
 ---@field http spanwatch.Http Requests to the hosts that SPANWATCH_HTTP_ALLOWED_HOSTS names.
 ---@field log spanwatch.Log
 local Context = {}
@@ -52,6 +52,37 @@ function Context.metric(name, value, labels) end
 ---@param format string "%s took %g ms, threshold %g ms"
 ---@param ... any
 function Context.explain(format, ...) end
+
+---Traces of which one span fits all terms, on any source: Tempo is asked, spans that were sent are looked up in memory, which
+---goes back about five minutes. The traces have the spans that fit (at most 100), and come as in `ctx.window.traces`.
+---
+---Codes: those of `ctx.tempo.search`; "no_source" when the source is not enabled.
+---@param options spanwatch.PortableSearch
+---@return spanwatch.SearchResult? result nil on failure
+---@return string? message
+---@return string? code
+function Context.search(options) end
+
+---One trace with all its spans (of spans that were sent: with 5000 at most).
+---@param id string 32 hex digits.
+---@param source? spanwatch.SourceName Default: the window's.
+---@return spanwatch.Trace? trace nil on failure; code "not_found" when there is none
+---@return string? message
+---@return string? code
+function Context.trace(id, source) end
+
+---Terms that every source knows.
+---@class spanwatch.PortableSearch
+---@field service? string
+---@field operation? string The span's name.
+---@field status? spanwatch.Status
+---@field min_duration_ms? number
+---@field max_duration_ms? number
+---@field attributes? table<string, string|number|boolean> All of them, each as it was sent: Tempo tells 500 from "500". On spans that were sent: the span's own, not its resource's.
+---@field from? integer Unix seconds. Default: Tempo, five minutes before `to`; of spans that were sent, all in memory.
+---@field to? integer Unix seconds. Default: the newest.
+---@field limit? integer Most traces; 5000 at most. Default: 500 (Tempo: TEMPO_SEARCH_LIMIT).
+---@field source? spanwatch.SourceName Default: the window's.
 
 -- What there is to judge ---------------------------------------------------------------------------------------------
 
@@ -79,7 +110,7 @@ function Context.explain(format, ...) end
 ---@field status spanwatch.Status "error" when any known span has error status.
 ---@field error_message string Status message of the failing span nearest the root; "" when there is none.
 ---@field matched integer How many spans matched the question.
----@field spans spanwatch.Span[] The spans that the backend told, not all of the trace. `ctx.tempo.trace(id)` gets all.
+---@field spans spanwatch.Span[] The spans that the backend told, not all of the trace. `ctx.trace(id)` gets all.
 
 ---@alias spanwatch.SourceName "tempo"|"otlp"
 ---@alias spanwatch.Status "unset"|"ok"|"error"
@@ -175,7 +206,7 @@ function Tempo.search(options) end
 ---@field status? spanwatch.Status
 ---@field min_duration_ms? number
 ---@field max_duration_ms? number
----@field attributes? table<string, string>
+---@field attributes? table<string, string|number|boolean>
 ---@field from? integer Unix seconds. Default: five minutes before `to`.
 ---@field to? integer Unix seconds. Default: the newest that Tempo shows.
 ---@field limit? integer Most traces; 5000 at most. Default: TEMPO_SEARCH_LIMIT.

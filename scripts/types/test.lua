@@ -47,6 +47,10 @@ function T.now() end
 ---@param answers {search?: any, metrics?: any, trace?: any}
 function T.tempo(answers) end
 
+---Answers for ctx.search and ctx.trace, likewise.
+---@param answers {search?: any, trace?: any}
+function T.source(answers) end
+
 ---Answers for ctx.http, likewise.
 ---@param answers {get?: any, post?: any}
 function T.http(answers) end

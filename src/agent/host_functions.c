@@ -1,5 +1,5 @@
-/* What scripts may ask the host: the source's extra questions (ctx.tempo.*) and HTTP to hosts that the
- * configuration allows (ctx.http.*). */
+/* What scripts may ask the host: a source's extra questions (ctx.search, ctx.trace, ctx.tempo.*) and HTTP to
+ * hosts that the configuration allows (ctx.http.*). */
 #include "agent/agent_internal.h"
 
 #include <jansson.h>
@@ -16,7 +16,7 @@
 struct ask {
     sw_agent *agent;
     sw_http_call *call; /* of ctx.http */
-    sw_source *source;  /* of ctx.tempo, */
+    sw_source *source;  /* that is asked, and */
     void *query;        /* what it was asked */
     sw_ask_done done;
     void *done_arg;
@@ -142,12 +142,35 @@ static void source_start(struct ask *ask, const char *kind, const char *args_jso
     ask->query = source->ops->query(source, kind, args_json, timeout_ms, source_answered, ask);
 }
 
+/* ctx.search and ctx.trace: of the source that is named, or of the first that can be asked. */
+static void portable_start(struct ask *ask, const char *kind, const char *args_json, int64_t timeout_ms) {
+    json_t *args = json_loads(args_json, 0, NULL);
+    const char *name = json_string_value(json_object_get(args, "source"));
+    int number = name != NULL && name[0] != '\0' ? sw_source_named(name) : -1;
+    for (int i = 0; i < SW_SOURCES && ask->source == NULL; i++) {
+        if (number < 0 || number == i) {
+            ask->source = sw_feeds_askable(ask->agent, i);
+        }
+    }
+    if (ask->source == NULL) {
+        answer(ask, NULL, 0, "this source is not there", "no_source");
+    } else {
+        json_object_del(args, "source");
+        char *options = json_dumps(args, JSON_COMPACT);
+        ask->query = ask->source->ops->query(ask->source, kind, options, timeout_ms, source_answered, ask);
+        free(options);
+    }
+    json_decref(args);
+}
+
 static void *start(const char *op, const char *args_json, int64_t timeout_ms, sw_ask_done done,
                    void *done_arg, void *arg) {
     struct ask *ask = xcalloc(1, sizeof *ask);
     *ask = (struct ask){.agent = arg, .done = done, .done_arg = done_arg, .starting = true};
     if (sw_starts_with(op, "tempo.")) {
         source_start(ask, op + strlen("tempo."), args_json, timeout_ms);
+    } else if (sw_streq(op, "search") || sw_streq(op, "trace")) {
+        portable_start(ask, op, args_json, timeout_ms);
     } else if (sw_streq(op, "http.get") || sw_streq(op, "http.post")) {
         json_t *args = json_loads(args_json, 0, NULL);
         http_start(ask, sw_streq(op, "http.get") ? "GET" : "POST", args, timeout_ms);

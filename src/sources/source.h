@@ -72,8 +72,9 @@ typedef struct sw_source_ops {
     const sw_trace *const *(*traces)(const sw_source *source, size_t *n);
     /* Forget buckets and traces that no detector needs any more: those before before_s. */
     void (*forget)(sw_source *source, int64_t before_s);
-    /* Extra questions by scripts (ctx.tempo.*). kind: "search", "metrics", "trace". Options are JSON text of
-     * the script's table, already checked to be an object. NULL when the source has none. timeout_ms > 0.
+    /* Extra questions by scripts (ctx.search, ctx.trace, ctx.tempo.*). kind: "search", "metrics", "trace".
+     * Options are JSON text of the script's table, already checked to be an object. NULL when the source has
+     * none. timeout_ms > 0.
      * Returns a handle for cancel_query, or NULL when done was called with a usage message before returning.
      */
     void *(*query)(sw_source *source, const char *kind, const char *options_json, int64_t timeout_ms,

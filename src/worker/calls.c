@@ -1,6 +1,7 @@
 /* The calls LOAD, CHECK and CONFIG. */
 #include "worker/internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Where the detector's table lies in the registry. */
@@ -93,6 +94,14 @@ static void push_stored(lua_State *L, const msgpack_sbuffer *stored) {
     sw_values_push(L, &cursor);
 }
 
+/* Of the window at the top: what ctx.search and ctx.trace ask unless told otherwise. */
+static void note_source(lua_State *L, sw_worker *worker) {
+    lua_getfield(L, -1, "source");
+    const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    snprintf(worker->source, sizeof worker->source, "%s", sw_source_named(name) >= 0 ? name : "");
+    lua_pop(L, 1);
+}
+
 /* Pushes ctx, made of the payload at 1. */
 static void push_context(lua_State *L, sw_worker *worker) {
     sw_context_push(L);
@@ -101,6 +110,7 @@ static void push_context(lua_State *L, sw_worker *worker) {
         luaL_error(L, "the host sent no window");
     }
     sw_window_dress(L, -1);
+    note_source(L, worker);
     lua_setfield(L, -2, "window");
     push_stored(L, &worker->config);
     lua_setfield(L, -2, "config");

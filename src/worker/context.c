@@ -1,4 +1,4 @@
-/* What ctx holds besides window, state, config and now: log, metric, explain, tempo, http. */
+/* What ctx holds besides window, state, config and now: log, metric, explain, search, trace, tempo, http. */
 #include "worker/internal.h"
 
 #include <math.h>
@@ -208,11 +208,15 @@ static int ask(lua_State *L) {
     return sw_channel_ask_end(worker, L);
 }
 
+static void push_ask(lua_State *L, const char *op) {
+    lua_pushstring(L, op);
+    lua_pushcclosure(L, ask, 1);
+}
+
 static void push_group(lua_State *L, const char *const names[][2], size_t n) {
     lua_createtable(L, 0, (int)n);
     for (size_t i = 0; i < n; i++) {
-        lua_pushstring(L, names[i][1]);
-        lua_pushcclosure(L, ask, 1);
+        push_ask(L, names[i][1]);
         lua_setfield(L, -2, names[i][0]);
     }
 }
@@ -296,13 +300,17 @@ void sw_context_open(lua_State *L) {
     static const char *const tempo[][2] = {
         {"search", "tempo.search"}, {"metrics", "tempo.metrics"}, {"trace", "tempo.trace"}};
     static const char *const http[][2] = {{"get", "http.get"}, {"post", "http.post"}};
-    lua_createtable(L, 0, 5);
+    lua_createtable(L, 0, 7);
     push_log(L);
     lua_setfield(L, -2, "log");
     lua_pushcfunction(L, context_metric);
     lua_setfield(L, -2, "metric");
     lua_pushcfunction(L, context_explain);
     lua_setfield(L, -2, "explain");
+    push_ask(L, "search");
+    lua_setfield(L, -2, "search");
+    push_ask(L, "trace");
+    lua_setfield(L, -2, "trace");
     push_group(L, tempo, SW_ARRAY_LEN(tempo));
     lua_setfield(L, -2, "tempo");
     push_group(L, http, SW_ARRAY_LEN(http));
@@ -319,8 +327,8 @@ void sw_context_open(lua_State *L) {
 }
 
 void sw_context_push(lua_State *L) {
-    static const char *const names[] = {"log", "metric", "explain", "tempo", "http"};
-    lua_createtable(L, 0, 9);
+    static const char *const names[] = {"log", "metric", "explain", "search", "trace", "tempo", "http"};
+    lua_createtable(L, 0, 11);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &functions_key);
     for (size_t i = 0; i < SW_ARRAY_LEN(names); i++) {
         lua_getfield(L, -1, names[i]);

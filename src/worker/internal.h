@@ -60,6 +60,7 @@ typedef struct sw_worker {
     bool dry;        /* a trial: nothing leaves the worker */
     bool explaining; /* the reply says what was found, and why; else it is as dry */
     double now;      /* unix seconds; 0: the system's */
+    char source[16]; /* the window's; "" when it has none that is known */
     unsigned logged; /* lines */
 
     /* The detector, after LOAD. Values live in the registry. */
@@ -141,8 +142,8 @@ void sw_coroutines_open(lua_State *L);
 void sw_json_push(lua_State *L);
 
 /* context.c: what ctx holds besides window, state, config and now. */
-void sw_context_open(lua_State *L);         /* once */
-void sw_context_push(lua_State *L);         /* a new ctx with log, metric, explain, tempo and http */
+void sw_context_open(lua_State *L); /* once */
+void sw_context_push(lua_State *L); /* a new ctx with log, metric, explain, search, trace, tempo and http */
 void sw_context_push_metrics(lua_State *L); /* list of what ctx.metric took since reset */
 void sw_context_reset(lua_State *L);
 void sw_context_set_log_sink(

@@ -13,6 +13,8 @@ typedef enum option_type {
     OPTION_SECONDS,  /* a time; its fraction is dropped */
     OPTION_COUNT,    /* a whole number >= 1 */
     OPTION_TEXTS,    /* a table of text */
+    OPTION_VALUES,   /* a table of text, numbers and booleans, each as it is */
+    OPTION_SOURCE,   /* the name of a source; the window's when it is left out */
 } option_type;
 
 typedef struct option {
@@ -34,6 +36,18 @@ typedef struct host_function {
     }
 
 static const host_function host_functions[] = {
+    {"search",
+     NULL,
+     {{"service", OPTION_TEXT},
+      {"operation", OPTION_TEXT},
+      {"status", OPTION_STATUS},
+      {"min_duration_ms", OPTION_DURATION},
+      {"max_duration_ms", OPTION_DURATION},
+      {"attributes", OPTION_VALUES},
+      {"from", OPTION_SECONDS},
+      {"to", OPTION_SECONDS},
+      {"limit", OPTION_COUNT},
+      {"source", OPTION_SOURCE}}},
     {"tempo.search",
      NULL,
      {{"q", OPTION_TEXT},
@@ -42,7 +56,7 @@ static const host_function host_functions[] = {
       {"status", OPTION_STATUS},
       {"min_duration_ms", OPTION_DURATION},
       {"max_duration_ms", OPTION_DURATION},
-      {"attributes", OPTION_TEXTS},
+      {"attributes", OPTION_VALUES},
       {"from", OPTION_SECONDS},
       {"to", OPTION_SECONDS},
       {"limit", OPTION_COUNT},
@@ -95,10 +109,31 @@ static void pack_option_text(lua_State *L, const host_function *function, const 
     msgpack_pack_str_with_body(pk, text, len);
 }
 
+/* A number or boolean at the top, as it is. */
+static void pack_option_value(lua_State *L, const host_function *function, const option *o,
+                              msgpack_packer *pk) {
+    if (lua_type(L, -1) == LUA_TBOOLEAN) {
+        if (lua_toboolean(L, -1)) {
+            msgpack_pack_true(pk);
+        } else {
+            msgpack_pack_false(pk);
+        }
+    } else if (lua_isinteger(L, -1)) {
+        msgpack_pack_int64(pk, (int64_t)lua_tointeger(L, -1));
+    } else {
+        double number = (double)lua_tonumber(L, -1);
+        if (!isfinite(number)) {
+            luaL_error(L, "ctx.%s: a number in option '%s' is not finite", function->op, o->name);
+        }
+        msgpack_pack_double(pk, number);
+    }
+}
+
 static void pack_option_texts(lua_State *L, const host_function *function, const option *o,
                               msgpack_packer *pk) {
+    bool values = o->type == OPTION_VALUES;
     if (!lua_istable(L, -1)) {
-        refuse_type(L, function, o, "a table of text");
+        refuse_type(L, function, o, values ? "a table of text, numbers and booleans" : "a table of text");
     }
     int table = lua_gettop(L);
     uint32_t n = 0;
@@ -111,7 +146,13 @@ static void pack_option_texts(lua_State *L, const host_function *function, const
     lua_pushnil(L);
     while (lua_next(L, table) != 0) {
         pack_option_text(L, function, o, -2, pk);
-        if (lua_type(L, -1) == LUA_TNUMBER || lua_type(L, -1) == LUA_TBOOLEAN) {
+        bool plain = lua_type(L, -1) == LUA_TNUMBER || lua_type(L, -1) == LUA_TBOOLEAN;
+        if (plain && values) {
+            pack_option_value(L, function, o, pk);
+            lua_pop(L, 1);
+            continue;
+        }
+        if (plain) {
             luaL_tolstring(L, -1, NULL);
             lua_remove(L, -2);
         }
@@ -153,6 +194,15 @@ static void pack_option_number(lua_State *L, const host_function *function, cons
     }
 }
 
+/* Raises when the value at index names none. */
+static void check_source(lua_State *L, int index, const char *op) {
+    const char *name = lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : NULL;
+    if (name == NULL || sw_source_named(name) < 0) {
+        luaL_error(L, "ctx.%s: there is no source '%s'; known are tempo, otlp", op,
+                   name != NULL ? name : luaL_typename(L, index));
+    }
+}
+
 static void pack_option(lua_State *L, const host_function *function, const option *o, msgpack_packer *pk) {
     sw_pack_str(pk, o->name);
     switch (o->type) {
@@ -160,7 +210,12 @@ static void pack_option(lua_State *L, const host_function *function, const optio
         pack_option_text(L, function, o, -1, pk);
         return;
     case OPTION_TEXTS:
+    case OPTION_VALUES:
         pack_option_texts(L, function, o, pk);
+        return;
+    case OPTION_SOURCE:
+        check_source(L, -1, function->op);
+        sw_pack_str(pk, lua_tostring(L, -1));
         return;
     case OPTION_STATUS:
         pack_option_status(L, function, o, pk);
@@ -202,10 +257,14 @@ static void pack_table(lua_State *L, const host_function *function, msgpack_pack
     luaL_checktype(L, 1, LUA_TTABLE);
     check_keys(L, function);
     uint32_t n = 0;
+    bool windows = strcmp(function->op, "search") == 0 && !has(L, "source"); /* source, then */
     for (const option *o = function->options; o->name != NULL; o++) {
         n += has(L, o->name) ? 1 : 0;
     }
-    msgpack_pack_map(pk, n);
+    msgpack_pack_map(pk, n + (windows ? 1 : 0));
+    if (windows) {
+        sw_pack_key_str(pk, "source", sw_worker_of(L)->source);
+    }
     for (const option *o = function->options; o->name != NULL; o++) {
         lua_pushstring(L, o->name);
         if (lua_rawget(L, 1) != LUA_TNIL) {
@@ -215,19 +274,27 @@ static void pack_table(lua_State *L, const host_function *function, msgpack_pack
     }
 }
 
-static void pack_trace_id(lua_State *L, msgpack_packer *pk) {
+/* The id; for ctx.trace a source may follow. */
+static void pack_trace_id(lua_State *L, const char *op, msgpack_packer *pk) {
     size_t len;
     luaL_checktype(L, 1, LUA_TSTRING);
     const char *id = lua_tolstring(L, 1, &len);
     luaL_argcheck(L, len >= 1 && len <= 32 && strspn(id, "0123456789abcdefABCDEF") == len, 1,
                   "a trace id is 32 hex digits");
-    msgpack_pack_map(pk, 1);
+    bool portable = strcmp(op, "trace") == 0;
+    if (portable && !lua_isnoneornil(L, 2)) {
+        check_source(L, 2, op);
+    }
+    msgpack_pack_map(pk, portable ? 2 : 1);
     sw_pack_key_str(pk, "id", id);
+    if (portable) {
+        sw_pack_key_str(pk, "source", lua_isnoneornil(L, 2) ? sw_worker_of(L)->source : lua_tostring(L, 2));
+    }
 }
 
 void sw_options_pack(lua_State *L, const char *op, msgpack_packer *pk) {
-    if (strcmp(op, "tempo.trace") == 0) {
-        pack_trace_id(L, pk);
+    if (strcmp(op, "tempo.trace") == 0 || strcmp(op, "trace") == 0) {
+        pack_trace_id(L, op, pk);
         return;
     }
     for (size_t i = 0; i < SW_ARRAY_LEN(host_functions); i++) {

@@ -121,15 +121,15 @@ static int host_judge(lua_State *L) {
 /* A host function of a test's; upvalues: op, the function that answers. Misuse raises as in the agent. */
 static int ask_test(lua_State *L) {
     msgpack_packer packer;
-    lua_settop(L, 1);
+    lua_settop(L, 2);
     msgpack_sbuffer *scratch = sw_scratch_push(L);
     msgpack_packer_init(&packer, scratch, sw_pack_write);
     sw_options_pack(L, lua_tostring(L, lua_upvalueindex(1)), &packer);
     sw_scratch_free(scratch);
-    lua_settop(L, 1);
+    lua_settop(L, 2);
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_insert(L, 1);
-    lua_call(L, 1, LUA_MULTRET);
+    lua_call(L, 2, LUA_MULTRET);
     return lua_gettop(L);
 }
 

@@ -157,8 +157,9 @@ local function wanted(traces, wants)
   return kept
 end
 
--- A group of host functions (`tempo`, `http`): the test puts answers in, the detector asks.
+-- A group of host functions (`tempo`, `http`; `source`, which are ctx's own): the test puts answers in, the detector asks.
 local function new_answers(group, names)
+  local prefix = group == "source" and "" or group .. "."
   local known = {}
   for _, name in ipairs(names) do
     known[name] = true
@@ -177,12 +178,12 @@ local function new_answers(group, names)
   })
   local functions = {}
   for _, name in ipairs(names) do
-    functions[name] = host.asking(group .. "." .. name, function(options)
+    functions[name] = host.asking(prefix .. name, function(...)
       local answer = rawget(answers, name)
       if answer == nil then
-        error(format("ctx.%s.%s was asked, and the test has no answer: t.%s{%s = ...}", group, name, group, name), 3)
+        error(format("ctx.%s%s was asked, and the test has no answer: t.%s{%s = ...}", prefix, name, group, name), 3)
       elseif type(answer) == "function" then
-        return answer(options)
+        return answer(...)
       end
       return host.copy(answer, "t." .. group .. "." .. name)
     end)
@@ -220,6 +221,7 @@ function Detector:check(window)
   ctx.window, ctx.config, ctx.now = host.dress(seen), host.copy(self.loaded.config, "config"), self.clock.now
   ctx.state = host.copy(self.state, "state")
   ctx.tempo, ctx.http = self.clock.tempo, self.clock.http
+  ctx.search, ctx.trace = self.clock.source.search, self.clock.source.trace
   self.explained = {}
   host.begin(self.logs, self.explained)
   local ok, findings, reason = pcall(self.loaded.check, ctx)
@@ -264,6 +266,7 @@ local function new_test()
 
   t.tempo, clock.tempo = new_answers("tempo", { "search", "metrics", "trace" })
   t.http, clock.http = new_answers("http", { "get", "post" })
+  t.source, clock.source = new_answers("source", { "search", "trace" })
   host.set_now(clock.now)
 
   function t.now()

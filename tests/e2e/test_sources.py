@@ -187,3 +187,64 @@ def test_the_default_address_that_is_taken_is_a_warning_and_a_chosen_one_an_erro
             agent.env.update(env)
             assert agent.start().process.wait(30) == 78
             del agent.env[next(iter(env))]
+
+
+QUESTIONS = """
+return {
+  wants = { min_duration_ms = 1000, series = false },
+  check = function(ctx)
+    local findings = {}
+    for _, seen in ipairs(ctx.window.traces) do
+      local found, message, code = ctx.search { operation = "SELECT", min_duration_ms = 1000, from = ctx.now - 60, limit = 10 }
+      local whole = ctx.trace(seen.id)
+      local other = ctx.window.source == "tempo" and "otlp" or "tempo"
+      local elsewhere, _, elsewhere_code = ctx.trace(seen.id, other)
+      findings[#findings + 1] = {
+        type = "asked",
+        trace = seen,
+        labels = {
+          asked = ctx.window.source,
+          found = found and found.traces[1] and found.traces[1].id or tostring(code),
+          spans = tostring(whole and #whole.spans),
+          elsewhere = elsewhere and "there" or elsewhere_code,
+          tempo = select(3, ctx.tempo.search { service = "nobody" }) or "asked",
+        },
+      }
+    end
+    return findings
+  end,
+}
+"""
+
+
+def test_detectors_ask_the_source_that_they_judge(both, tempo, webhook, scripts, traffic):
+    (scripts / "asks.lua").write_text(QUESTIONS)
+    asked = traffic.trace(time.time() - 3, duration_ms=2500, service="cart", operation="POST /cart")
+    tempo.plant([asked])
+    agent = both()
+    sent = send(agent, 2000)[0]
+
+    def labels_told():
+        return {body["labels"]["asked"]: body["labels"] for body in webhook.bodies("asked", "firing")}
+
+    eventually(lambda: set(labels_told()) == {"tempo", "otlp"}, "both are told")
+    labels = labels_told()
+    assert labels["otlp"] == {
+        "asked": "otlp", "found": sent, "spans": "2", "elsewhere": "not_found", "tempo": "asked",
+    }  # fmt: skip
+    assert labels["tempo"] == {
+        "asked": "tempo", "found": asked[0].trace_id, "spans": "2", "elsewhere": "not_found", "tempo": "asked",
+    }  # fmt: skip
+
+
+def test_without_tempo_questions_are_answered_from_memory(make_agent, webhook, scripts):
+    (scripts / "asks.lua").write_text(QUESTIONS)
+    port = free_port()
+    agent = make_agent(
+        None, webhook, TEMPO_ENABLED="false", SPANWATCH_OTLP_HTTP_ADDRESS=f"127.0.0.1:{port}", SPANWATCH_OTLP_SETTLE_SECS=1,
+        SPANWATCH_SCRIPTS_DIR=scripts,
+    )  # fmt: skip
+    agent.otlp_port = port
+    sent = send(agent.wait_ready(), 2000)[0]
+    labels = eventually(lambda: webhook.bodies("asked"), "it is told")[0]["labels"]
+    assert (labels["found"], labels["spans"], labels["elsewhere"], labels["tempo"]) == (sent, "2", "no_source", "no_source")

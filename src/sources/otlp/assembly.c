@@ -514,16 +514,17 @@ const sw_trace *const *otlp_assembly_list(const otlp_assembly *assembly, size_t 
 
 /* ---- looking things up ---- */
 
-void otlp_assembly_each_trace(const otlp_assembly *assembly,
-                              bool (*each)(const otlp_trace_summary *trace, void *arg), void *arg) {
-    for (uint32_t i = 1; i <= assembly->traces.n_numbered; i++) {
+uint32_t otlp_assembly_each_trace(const otlp_assembly *assembly, uint32_t after,
+                                  bool (*each)(const otlp_trace_summary *trace, void *arg), void *arg) {
+    for (uint32_t i = after + 1; i <= assembly->traces.n_numbered; i++) {
         const otlp_trace *trace = otlp_traces_at(&assembly->traces, i);
         const otlp_trace_summary summary = {trace->id,      trace->last_mono_ns, trace->longest_ns,
                                             trace->n_spans, trace->error,        trace->offence != NULL};
         if (trace->n_spans > 0 && !each(&summary, arg)) {
-            return;
+            return i;
         }
     }
+    return 0;
 }
 
 bool otlp_assembly_each_span(const otlp_assembly *assembly, sw_otlp_trace_id id,

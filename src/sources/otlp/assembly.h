@@ -62,9 +62,10 @@ typedef struct otlp_trace_summary {
     bool offends; /* as was wanted last */
 } otlp_trace_summary;
 
-/* Every trace in memory, in no order, until `each` returns false. `each` may read spans but add none. */
-void otlp_assembly_each_trace(const otlp_assembly *assembly,
-                              bool (*each)(const otlp_trace_summary *trace, void *arg), void *arg);
+/* Every trace in memory, in no order, until `each` returns false. `each` may read spans but add none. Begins
+ * behind `after` (0: with the first) and returns what to go on behind; 0 when all have been seen. */
+uint32_t otlp_assembly_each_trace(const otlp_assembly *assembly, uint32_t after,
+                                  bool (*each)(const otlp_trace_summary *trace, void *arg), void *arg);
 /* Every span of a trace with its service, in no order, until `each` returns false. False when there is no
  * such trace. */
 bool otlp_assembly_each_span(const otlp_assembly *assembly, sw_otlp_trace_id id,

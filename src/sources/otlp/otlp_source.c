@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "sources/otlp/assembly.h"
+#include "sources/otlp/search.h"
 #include "sources/otlp/series.h"
+#include "sources/json_value.h"
+#include "sources/trace_json.h"
 
 /* Traces are kept for this long after their last span, so that late ones and duplicates find them. */
 #define KEEP_TRACES_S 300
@@ -19,6 +22,7 @@ typedef struct otlp_source {
     sw_otlp_source_options options;
     otlp_series *series;
     otlp_assembly *assembly;
+    otlp_searches *searches;
     sw_otlp_spans spans; /* of the request at hand */
     int64_t opened_s;
     int64_t origin_s; /* 0 before the first span, when nothing is judged before */
@@ -251,6 +255,72 @@ static void *op_fetch_trace(sw_source *source, const char *id, int64_t timeout_m
     return NULL;
 }
 
+/* ---- questions of scripts ---- */
+
+#define TRACE_JSON_MAX ((size_t)16 << 20)
+
+struct asked {
+    sw_query_done done;
+    void *arg;
+};
+
+static void tell_trace(const sw_trace *trace, const char *message, void *arg) {
+    const struct asked *asked = arg;
+    sw_buf out;
+    sw_buf_init(&out, TRACE_JSON_MAX);
+    if (trace == NULL) {
+        asked->done(NULL, 0, message, "not_found", asked->arg);
+    } else if (sw_trace_append_json(&out, trace) != 0) {
+        asked->done(NULL, 0, "the answer is too large", "too_large", asked->arg);
+    } else {
+        asked->done(out.data, out.len, NULL, NULL, asked->arg);
+    }
+    sw_buf_release(&out);
+}
+
+/* 32 lower-case digits: leading zeros may be left out. */
+static bool full_id(const char *given, char id[SW_TRACE_ID_LEN + 1]) {
+    size_t len = strlen(given);
+    if (len == 0 || len > SW_TRACE_ID_LEN || strspn(given, "0123456789abcdefABCDEF") != len) {
+        return false;
+    }
+    memset(id, '0', SW_TRACE_ID_LEN - len);
+    for (size_t i = 0; i <= len; i++) {
+        char c = given[i];
+        id[SW_TRACE_ID_LEN - len + i] = (char)(c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c);
+    }
+    return true;
+}
+
+static void *query_trace(sw_source *source, const char *options_json, sw_query_done done, void *arg) {
+    char why[SW_JSON_WHY], id[SW_TRACE_ID_LEN + 1];
+    json_t *options = sw_json_parse(options_json, strlen(options_json), why);
+    if (full_id(sw_json_peek(options, "id"), id)) {
+        struct asked asked = {done, arg};
+        op_fetch_trace(source, id, 0, tell_trace, &asked);
+    } else {
+        done(NULL, 0, "id must be a trace id: up to 32 hex digits", "usage", arg);
+    }
+    json_decref(options);
+    return NULL;
+}
+
+static void *op_query(sw_source *source, const char *kind, const char *options_json, int64_t timeout_ms,
+                      sw_query_done done, void *arg) {
+    if (strcmp(kind, "search") == 0) {
+        return otlp_searches_start(self_of(source)->searches, options_json, timeout_ms, done, arg);
+    }
+    if (strcmp(kind, "trace") == 0) {
+        return query_trace(source, options_json, done, arg);
+    }
+    done(NULL, 0, "spans in memory cannot be asked this", "usage", arg);
+    return NULL;
+}
+
+static void op_cancel_query(sw_source *source, void *handle) {
+    otlp_searches_cancel(self_of(source)->searches, handle);
+}
+
 /* Older steps than asked for stay, so that the windows that are still revised keep all of theirs. */
 static void op_forget(sw_source *source, int64_t before_s) {
     otlp_source *self = self_of(source);
@@ -291,6 +361,7 @@ static void op_free(sw_source *source) {
     otlp_source *self = self_of(source);
     uv_close((uv_handle_t *)self->timer, timer_closed);
     otlp_series_free(self->series);
+    otlp_searches_free(self->searches);
     otlp_assembly_free(self->assembly);
     sw_otlp_spans_release(&self->spans);
     free(self);
@@ -306,6 +377,8 @@ static const sw_source_ops ops = {
     .build_window = op_build_window,
     .traces = op_traces,
     .forget = op_forget,
+    .query = op_query,
+    .cancel_query = op_cancel_query,
     .fetch_trace = op_fetch_trace,
     .save = op_save,
     .restore = op_restore,
@@ -341,6 +414,7 @@ sw_source *sw_otlp_source_new(uv_loop_t *loop, const sw_clock *clock, sw_metrics
     self->options = *options;
     self->series = otlp_series_new(options->step_s, options->max_series);
     self->assembly = otlp_assembly_new(options->max_bytes);
+    self->searches = otlp_searches_new(loop, clock, self->assembly);
     sw_otlp_spans_init(&self->spans, options->max_spans);
     self->opened_s = align(self, now_s(self));
     self->origin_s = options->from_first_span ? 0 : self->opened_s;

@@ -70,7 +70,7 @@ static void apply_told(struct fixture *f, const sw_finding *findings, size_t n) 
                            .arg = f,
                            .told = give_told,
                            .repeat_at = give_repeat};
-    sw_alerts_apply(f->alerts, "detect", findings, n, true, (T0 + f->now_s) * SW_NS_PER_S, &sink,
+    sw_alerts_apply(f->alerts, "detect", "tempo", findings, n, true, (T0 + f->now_s) * SW_NS_PER_S, &sink,
                     note_counted, f);
 }
 

@@ -21,8 +21,12 @@ static const char *const detector =
 
 static void pack_detectors(msgpack_packer *pk) {
     sw_pack_str(pk, "detectors");
-    msgpack_pack_map(pk, 3);
+    msgpack_pack_map(pk, 4);
     sw_pack_key_str(pk, "d.lua", detector);
+    sw_pack_key_str(pk, "ask.lua",
+                    "return { check = function(ctx) local found = ctx.search{ service = 's' }\n"
+                    "local trace = ctx.trace(found.traces[1].id, 'otlp')\n"
+                    "return { { type = 'x', service = trace.service } } end }");
     sw_pack_key_str(pk, "next.lua",
                     "return { state_version = 2, migrate = function(old, v) return { n = -old.n, v = v } end,"
                     "check = function(ctx) return {} end }");
@@ -102,6 +106,15 @@ static const char *const passing[] = {
     "t.raises(function() t.http.put = 1 end, \"unknown field 'put'\")\n"
     "d = t.detector('d.lua', { ask = { limt = 1 } })\n"
     "t.raises(function() d:check(t.window()) end, \"d.lua:10: ctx.tempo.search: unknown option 'limt'\")",
+
+    "local d = t.detector('ask.lua') t.source{ search = { traces = { t.trace{ id = 'ab' } }, complete = true "
+    "} }\n"
+    "t.raises(function() d:check(t.window()) end, 'ctx.trace was asked, and the test has no answer: "
+    "t.source{trace = ...}')\n"
+    "t.source.trace = function(id, source) t.equal({ id, source }, { 'ab', 'otlp' }) return t.trace{ service "
+    "= 's' } end\n"
+    "t.equal(d:check(t.window())[1].service, 's')\n"
+    "t.raises(function() t.source{ metrics = 1 } end, \"unknown field 'metrics'\")",
 
     /* Assertions. */
     "t.equal({ 1, { a = 2 } }, { 1, { a = 2 } }) t.equal(0/0, 0/0) t.near(0.1 + 0.2, 0.3) t.near(5, 6, 1) "

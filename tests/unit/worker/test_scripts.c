@@ -6,7 +6,7 @@ static void answer_search(msgpack_packer *pk, const char *op, const msgpack_obje
     assert_text(args, "service", "cart");
     assert_number(args, "limit", 5);
     assert_number(args, "from", 1000);
-    assert_text(sw_map_get(args, "attributes"), "http.status_code", "500");
+    assert_number(sw_map_get(args, "attributes"), "http.status_code", 500); /* text would fit other spans */
     assert_int_equal(args->via.map.size, 4);
     msgpack_pack_map(pk, 1);
     sw_pack_str(pk, "value");
@@ -33,6 +33,50 @@ static void a_host_function_returns_the_answer(void **state) {
     assert_int_equal(peer_end(&p), 0);
 }
 
+static void answer_portable(msgpack_packer *pk, const char *op, const msgpack_object *args) {
+    char *of = sw_map_str(args, "source", 20);
+    char *text = xasprintf("%s of %s, %u arguments", op, of, args->via.map.size);
+    const msgpack_object *attributes = sw_map_get(args, "attributes");
+    if (attributes != NULL) {
+        assert_text(attributes, "text", "500");
+        assert_number(attributes, "number", 0.5);
+        assert_true(sw_map_bool(attributes, "truth", false));
+    }
+    msgpack_pack_map(pk, 1);
+    sw_pack_key_str(pk, "value", text);
+    free(text);
+    free(of);
+}
+
+static void a_question_is_for_the_windows_source_unless_it_names_another(void **state) {
+    (void)state;
+    peer p;
+    peer_start(&p);
+    p.answer = answer_portable;
+    assert_ok(peer_load(
+        &p, "local function is(a, b) assert(a == b, a) end\n"
+            "return { check = function(ctx)\n"
+            "is(ctx.search{}, 'search of tempo, 1 arguments')\n"
+            "is(ctx.search{ source = 'otlp', service = 'x' }, 'search of otlp, 2 arguments')\n"
+            "is(ctx.search{ attributes = { text = '500', number = 0.5, truth = true }, limit = 3 },\n"
+            "  'search of tempo, 3 arguments')\n"
+            "is(ctx.trace('ab'), 'trace of tempo, 2 arguments')\n"
+            "is(ctx.trace('ab', 'otlp'), 'trace of otlp, 2 arguments')\n"
+            "for wrong, f in pairs{\n"
+            "  [\"unknown option 'q'\"] = function() ctx.search{ q = '{}' } end,\n"
+            "  [\"there is no source 'zipkin'; known are tempo, otlp\"] = function() ctx.search{ source = "
+            "'zipkin' } end,\n"
+            "  [\"ctx.trace: there is no source 'number'\"] = function() ctx.trace('ab', 5) end,\n"
+            "  ['32 hex digits'] = function() ctx.trace('xyz') end,\n"
+            "  ['a number in option .attributes. is not finite'] = function() ctx.search{ attributes = { a = "
+            "1/0 } } end,\n"
+            "  [\"must be text %(it is a table%)\"] = function() ctx.search{ attributes = { a = {} } } end,\n"
+            "} do local ok, e = pcall(f) assert(not ok and e:find(wrong), e) end\n"
+            "return {} end }"));
+    assert_ok(peer_check(&p));
+    assert_int_equal(peer_end(&p), 0);
+}
+
 static void a_host_function_that_fails_returns_nil_message_and_code(void **state) {
     (void)state;
     peer p;
@@ -41,6 +85,9 @@ static void a_host_function_that_fails_returns_nil_message_and_code(void **state
         "for _, f in ipairs{ function() return ctx.tempo.search{} end,\n"
         "function() return ctx.tempo.metrics{ q = '{}', step_s = 30 } end,\n"
         "function() return ctx.tempo.trace('abc') end,\n"
+        "function() return ctx.search{} end,\n"
+        "function() return ctx.trace('abc') end,\n"
+        "function() return ctx.trace('abc', 'otlp') end,\n"
         "function() return ctx.http.get{ url = 'http://x/' } end,\n"
         "function() return ctx.http.post{ url = 'http://x/', body = 'b', headers = { a = 'b' } } end } do\n"
         "local v, message, code = f() assert(v == nil and message == 'no' and code == 'none') end return "
@@ -212,6 +259,7 @@ static void log_lines_of_a_call_are_bounded_and_the_rest_is_counted(void **state
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_host_function_returns_the_answer),
+        cmocka_unit_test(a_question_is_for_the_windows_source_unless_it_names_another),
         cmocka_unit_test(a_host_function_that_fails_returns_nil_message_and_code),
         cmocka_unit_test(a_host_that_goes_while_it_is_asked_ends_the_worker),
         cmocka_unit_test(require_asks_the_host_once),
