@@ -1,5 +1,6 @@
 """Saved detectors are used at the next tick; broken ones leave the old one running."""
 
+import json
 import os
 import time
 
@@ -114,6 +115,39 @@ def test_state_is_migrated_to_a_new_shape(tempo, webhook, make_agent, scripts):
         " check = function(ctx) ctx.metric('twice', ctx.state.twice or -1) return {} end }",
     )
     eventually(lambda: agent.metric("twice") == 14, "the migrated state")
+
+
+FINDS = "return {{ check = function() return {{ {0} }} end }}\n"
+
+
+def test_the_edit_of_a_detector_keeps_its_alerts(tempo, webhook, make_agent, scripts):
+    (scripts / "detect.lua").unlink()
+    write(scripts / "mine.lua", FINDS.format("{ type = 'one', service = 'shop', value = 1 }, { type = 'waits', service = 'shop', for_s = 8 }"))
+    agent = make_agent(tempo, webhook, SPANWATCH_SCRIPTS_DIR=scripts).wait_ready()
+    (told,) = eventually(lambda: webhook.bodies("one"), "it fires")
+
+    def known():
+        alerts = json.loads(agent.get("/api/v1/alerts")[1])["data"]["alerts"]
+        return {alert["labels"]["alertname"]: alert for alert in alerts}
+
+    before = eventually(lambda: len(known()) == 2 and known(), "one fires, one waits")
+    assert before["waits"]["state"] == "pending"
+    # Other values, a comment, another order: the same alerts. And kill -9 between.
+    edited = "{ type = 'waits', service = 'shop', for_s = 8, value = 7 }, { type = 'one', service = 'shop', value = 2 }"
+    agent.kill()
+    write(scripts / "mine.lua", "-- edited\n" + FINDS.format(edited))
+    agent.start().wait_ready()
+    after = eventually(lambda: known()["one"]["value"] == "2" and known(), "the edit is used")
+    for name, alert in after.items():
+        assert (alert["fingerprint"], alert["activeAt"]) == (before[name]["fingerprint"], before[name]["activeAt"])
+    (late,) = eventually(lambda: webhook.bodies("waits"), "it has waited since before the kill")
+    assert late["starts_at"] == before["waits"]["activeAt"]
+    # Another type is another alert.
+    write(scripts / "mine.lua", FINDS.format(edited.replace("'one'", "'other'")))
+    eventually(lambda: webhook.bodies("one", "resolved") and webhook.bodies("other", "firing"), "one for the other")
+    agent.wait_delivered()
+    assert [(body["status"], body["fingerprint"]) for body in webhook.bodies("one")] == [(status, told["fingerprint"]) for status in ("firing", "resolved")]
+    assert [body["status"] for body in webhook.bodies("waits")] == ["firing"]
 
 
 @pytest.mark.parametrize("how", ["SIGHUP", "POST"])

@@ -203,10 +203,64 @@ static void a_rise_in_severity_waits_too(void **state) {
     sw_finding_release(&one);
 }
 
+static void rises_to(struct fixture *f, sw_severity severity, const char *want) {
+    sw_alerts_sink sink = holding(f);
+    sw_finding one = finding("rule", NULL);
+    one.severity = severity;
+    f->now_s += 30;
+    sw_alerts_apply(f->alerts, "detect", "tempo", &one, 1, true, (T0 + f->now_s) * SW_NS_PER_S, &sink, NULL,
+                    NULL);
+    sw_finding_release(&one);
+    assert_string_equal(said(f), want);
+}
+
+static void a_rise_in_severity_is_told_once_over_restarts_and_silences(void **state) {
+    struct fixture *f = *state;
+    sw_alerts_sink sink = holding(f);
+    muted = false;
+    rises_to(f, SW_SEVERITY_INFO, "FIRING rule;");
+    restart(f);
+    rises_to(f, SW_SEVERITY_INFO, "");
+    rises_to(f, SW_SEVERITY_WARNING, "FIRING rule;");
+    restart(f);
+    rises_to(f, SW_SEVERITY_WARNING, "");
+    muted = true;
+    rises_to(f, SW_SEVERITY_CRITICAL, "held FIRING;");
+    rises_to(f, SW_SEVERITY_CRITICAL, "again FIRING;");
+    restart(f);
+    muted = false;
+    sw_alerts_tell_withheld(f->alerts, (T0 + f->now_s) * SW_NS_PER_S, &sink);
+    assert_string_equal(said(f), "FIRING rule;");
+    restart(f);
+    rises_to(f, SW_SEVERITY_CRITICAL, "");
+    rises_to(f, SW_SEVERITY_INFO, ""); /* falling is not told, nor rising to what was told */
+    restart(f);
+    rises_to(f, SW_SEVERITY_CRITICAL, "");
+    muted = true;
+    rises_to(f, SW_SEVERITY_INFO, "");
+    muted = false;
+    rises_to(f, SW_SEVERITY_WARNING, "");
+}
+
+static void a_rise_that_is_over_when_it_may_be_told_is_not_told(void **state) {
+    struct fixture *f = *state;
+    muted = false;
+    rises_to(f, SW_SEVERITY_WARNING, "FIRING rule;");
+    muted = true;
+    rises_to(f, SW_SEVERITY_CRITICAL, "held FIRING;");
+    rises_to(f, SW_SEVERITY_WARNING, "");
+    muted = false;
+    rises_to(f, SW_SEVERITY_WARNING, "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(alerts_live_as_the_table_says, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_rise_in_severity_waits_too, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_rise_in_severity_is_told_once_over_restarts_and_silences, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_rise_that_is_over_when_it_may_be_told_is_not_told, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
