@@ -463,7 +463,7 @@ void sw_evaluations_keep(sw_evaluations *evaluations, sw_evaluation *evaluation)
     if (++*n > SW_EVALUATIONS_KEPT) {
         drop(evaluations, oldest(evaluations, history, kept->eventful));
     }
-    while (evaluations->bytes > evaluations->max_bytes) {
+    while (evaluations->bytes > evaluations->max_bytes && evaluations->list != NULL) {
         struct kept *first = oldest(evaluations, NULL, false);
         drop(evaluations, first != NULL ? first : evaluations->list);
     }
