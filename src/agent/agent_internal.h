@@ -300,6 +300,9 @@ int sw_api_start(sw_agent *agent);
 void sw_api_alerts_routes(sw_agent *agent);
 /* api_alert.c */
 void sw_api_alert_route(sw_agent *agent);
+/* evaluation_store.c: evaluations, with those that were stored. Further ones go into the batch being filled.
+ */
+void sw_evaluations_open(sw_agent *agent);
 /* api_explain.c */
 void sw_api_explain_route(sw_agent *agent);
 /* explain_rule.c: what is under way is given up. */

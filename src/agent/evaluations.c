@@ -347,6 +347,7 @@ struct kept {
     struct kept *prev, *next;
     struct history *history;
     bool eventful;
+    int64_t id;   /* in the store; 0 when it is not there */
     char *record; /* JSON: as a tree it would be several times as large */
     size_t len;
     size_t first_call; /* number of the first of the record's calls */
@@ -365,6 +366,8 @@ struct sw_evaluations {
     struct kept *list; /* oldest first */
     struct history *histories;
     size_t bytes, max_bytes;
+    int64_t last_id;
+    sw_evaluations_sink sink; /* without functions: none */
 };
 
 sw_evaluations *sw_evaluations_new(size_t max_bytes) {
@@ -383,6 +386,9 @@ static size_t size_of(const struct kept *kept) {
 
 static void drop(sw_evaluations *evaluations, struct kept *kept) {
     struct history *history = kept->history;
+    if (kept->id != 0 && evaluations->sink.dropped != NULL) {
+        evaluations->sink.dropped(kept->id, evaluations->sink.arg);
+    }
     evaluations->bytes -= size_of(kept);
     DL_DELETE(evaluations->list, kept);
     *(kept->eventful ? &history->eventful : &history->plain) -= 1;
@@ -395,6 +401,9 @@ static void drop(sw_evaluations *evaluations, struct kept *kept) {
 }
 
 void sw_evaluations_free(sw_evaluations *evaluations) {
+    if (evaluations != NULL) {
+        evaluations->sink = (sw_evaluations_sink){0}; /* what is stored stays */
+    }
     while (evaluations != NULL && evaluations->list != NULL) {
         drop(evaluations, evaluations->list);
     }
@@ -449,13 +458,7 @@ static struct kept *pack(const sw_evaluation *evaluation) {
     return kept;
 }
 
-void sw_evaluations_keep(sw_evaluations *evaluations, sw_evaluation *evaluation) {
-    if (evaluation == NULL || evaluations == NULL) {
-        sw_evaluation_free(evaluation);
-        return;
-    }
-    struct kept *kept = pack(evaluation);
-    struct history *history = history_of(evaluations, evaluation->record);
+static void append(sw_evaluations *evaluations, struct kept *kept, struct history *history) {
     kept->history = history;
     size_t *n = kept->eventful ? &history->eventful : &history->plain;
     DL_APPEND(evaluations->list, kept);
@@ -467,7 +470,38 @@ void sw_evaluations_keep(sw_evaluations *evaluations, sw_evaluation *evaluation)
         struct kept *first = oldest(evaluations, NULL, false);
         drop(evaluations, first != NULL ? first : evaluations->list);
     }
+}
+
+void sw_evaluations_keep(sw_evaluations *evaluations, sw_evaluation *evaluation) {
+    if (evaluation == NULL || evaluations == NULL) {
+        sw_evaluation_free(evaluation);
+        return;
+    }
+    struct kept *kept = pack(evaluation);
+    if (kept->eventful && evaluations->sink.kept != NULL) {
+        kept->id = ++evaluations->last_id;
+        evaluations->sink.kept(kept->id, kept->record, kept->len, evaluations->sink.arg);
+    }
+    append(evaluations, kept, history_of(evaluations, evaluation->record));
     sw_evaluation_free(evaluation);
+}
+
+void sw_evaluations_set_sink(sw_evaluations *evaluations, const sw_evaluations_sink *sink) {
+    evaluations->sink = *sink;
+}
+
+int sw_evaluations_restore(sw_evaluations *evaluations, int64_t id, const char *json, size_t len) {
+    json_t *record = json_loadb(json, len, 0, NULL);
+    bool good = id > 0 && json_is_string(json_object_get(record, "detector")) &&
+                json_is_string(json_object_get(record, "source"));
+    if (good) {
+        struct kept *kept = xmalloc(sizeof *kept);
+        *kept = (struct kept){.eventful = true, .id = id, .record = xstrndup(json, len), .len = len};
+        evaluations->last_id = id > evaluations->last_id ? id : evaluations->last_id;
+        append(evaluations, kept, history_of(evaluations, record));
+    }
+    json_decref(record);
+    return good ? 0 : -1;
 }
 
 static const struct judged_trace *find_trace(const struct kept *kept, const unsigned char *id) {

@@ -1,8 +1,9 @@
 /*
  * The last evaluations of each detector, for `spanwatch explain`: what it was given to judge, what it said,
- * and what became of that. In memory only, and bounded: of each detector on each source the last
- * SW_EVALUATIONS_KEPT, and besides them as many in which an alert began, was told, was kept back for the
- * first time, or ended; all together SW_EVALUATIONS_BYTES, over which the oldest go first.
+ * and what became of that. Bounded: of each detector on each source the last SW_EVALUATIONS_KEPT, and besides
+ * them as many in which an alert began, was told, was kept back for the first time, or ended; all together
+ * SW_EVALUATIONS_BYTES, over which the oldest go first. The latter, which are few, are given to a sink that
+ * stores them, and so outlive a restart, but for the traces that were judged in them.
  *
  * An evaluation is recorded while it goes on (sw_evaluation_*: NULL is fine everywhere and does nothing) and
  * kept when it is over.
@@ -34,6 +35,17 @@ typedef struct sw_evaluation sw_evaluation;
 sw_evaluations *sw_evaluations_new(size_t max_bytes);
 void sw_evaluations_free(sw_evaluations *evaluations);
 size_t sw_evaluations_bytes(const sw_evaluations *evaluations);
+
+/* Stores what is worth it. Ids ascend. */
+typedef struct sw_evaluations_sink {
+    void (*kept)(int64_t id, const char *json, size_t len, void *arg);
+    void (*dropped)(int64_t id, void *arg);
+    void *arg;
+} sw_evaluations_sink;
+/* One that was stored; in their order, before any other and before there is a sink. -1 when it cannot be
+ * read. */
+int sw_evaluations_restore(sw_evaluations *evaluations, int64_t id, const char *json, size_t len);
+void sw_evaluations_set_sink(sw_evaluations *evaluations, const sw_evaluations_sink *sink); /* copies */
 
 /* ---- one that goes on ---- */
 

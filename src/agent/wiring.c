@@ -147,7 +147,6 @@ int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths
     agent->api_secrets = sw_secrets_new();
     sw_feeds_open(agent, receives);
     open_alerts(agent);
-    agent->evaluations = sw_evaluations_new(SW_EVALUATIONS_BYTES);
     sw_silencing_open(agent);
     sw_inhibiting_open(agent);
     open_routing(agent);
@@ -158,6 +157,7 @@ int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths
     sw_applying_open(agent);
     sw_commit_start(agent);
     sw_loop_watch_start(agent);
+    sw_evaluations_open(agent);
     sw_alerting_restore(agent);
     sw_silencing_restore(agent);
     sw_judge_restore(agent);

@@ -54,6 +54,9 @@ static const struct {
     [SW_OP_PUT_GROUP_MEMBER] =
         {"INSERT OR REPLACE INTO group_member (receiver, fingerprint, group_key) VALUES (?, ?, ?)", "sss"},
     [SW_OP_DELETE_GROUP_MEMBER] = {"DELETE FROM group_member WHERE receiver = ? AND fingerprint = ?", "ss"},
+    [SW_OP_PUT_EVALUATION] = {"INSERT OR REPLACE INTO evaluation (id, record) VALUES (?, CAST(? AS TEXT))",
+                              "ib"},
+    [SW_OP_DELETE_EVALUATION] = {"DELETE FROM evaluation WHERE id = ?", "i"},
 };
 
 sw_store_batch *sw_store_batch_new(sw_store *store) {
@@ -209,6 +212,14 @@ void sw_batch_put_flaps(sw_store_batch *batch, const char *fingerprint, const ch
 
 void sw_batch_delete_flaps(sw_store_batch *batch, const char *fingerprint) {
     add(batch, SW_OP_DELETE_FLAPS, fingerprint);
+}
+
+void sw_batch_put_evaluation(sw_store_batch *batch, int64_t id, const char *json, size_t len) {
+    add(batch, SW_OP_PUT_EVALUATION, id, json, len);
+}
+
+void sw_batch_delete_evaluation(sw_store_batch *batch, int64_t id) {
+    add(batch, SW_OP_DELETE_EVALUATION, id);
 }
 
 void sw_batch_put_notified(sw_store_batch *batch, const char *receiver, const char *group_key, int64_t at_ns,

@@ -134,6 +134,16 @@ int sw_store_each_flaps(sw_store *store,
     return end(store, s);
 }
 
+int sw_store_each_evaluation(sw_store *store,
+                             void (*each)(int64_t id, const char *json, size_t len, void *arg), void *arg) {
+    sqlite3_stmt *s = query(store, "SELECT id, record FROM evaluation ORDER BY id");
+    while (next(s)) {
+        const char *json = text(s, 1);
+        each(sqlite3_column_int64(s, 0), json, (size_t)sqlite3_column_bytes(s, 1), arg);
+    }
+    return end(store, s);
+}
+
 #define OUTBOX_COLUMNS                                                                                       \
     "id, receiver, fingerprint, idempotency_key, content_type, body, created_ns, next_attempt_ns, "          \
     "attempts, "                                                                                             \

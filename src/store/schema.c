@@ -57,6 +57,7 @@ static const char *const migrations[] = {
      "ALTER TABLE detector DROP COLUMN judged_until_s;"),
     ("CREATE TABLE group_member (receiver TEXT NOT NULL, fingerprint TEXT NOT NULL, group_key TEXT NOT NULL,"
      " PRIMARY KEY (receiver, fingerprint)) WITHOUT ROWID;"),
+    "CREATE TABLE evaluation (id INTEGER PRIMARY KEY, record TEXT NOT NULL);",
 };
 
 /* A damaged database of this size or less is noticed at once; in a larger one when the damage is read. */

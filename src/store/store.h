@@ -94,6 +94,9 @@ int sw_store_each_flaps(sw_store *store,
                         void (*each)(const char *fingerprint, const char *reporter, uint32_t states,
                                      uint32_t evaluation, void *arg),
                         void *arg);
+/* Evaluations that are kept, by id (agent/evaluations.h). */
+int sw_store_each_evaluation(sw_store *store,
+                             void (*each)(int64_t id, const char *json, size_t len, void *arg), void *arg);
 int sw_store_each_outbox(sw_store *store, void (*each)(const sw_outbox_row *row, void *arg),
                          void *arg); /* by id */
 /* When notifications went out, by time: those of groups ("" is none), and of receivers that count them. */
@@ -129,6 +132,8 @@ void sw_batch_delete_silence(sw_store_batch *batch, const char *id);
 void sw_batch_put_flaps(sw_store_batch *batch, const char *fingerprint, const char *reporter, uint32_t states,
                         uint32_t evaluation);
 void sw_batch_delete_flaps(sw_store_batch *batch, const char *fingerprint);
+void sw_batch_put_evaluation(sw_store_batch *batch, int64_t id, const char *json, size_t len);
+void sw_batch_delete_evaluation(sw_store_batch *batch, int64_t id);
 void sw_batch_put_reported(sw_store_batch *batch, const char *type, const char *trace_id, int64_t at_ns);
 void sw_batch_expire_reported(sw_store_batch *batch, int64_t before_ns);
 void sw_batch_put_judged(sw_store_batch *batch, const char *detector, const char *source,

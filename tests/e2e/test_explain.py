@@ -65,6 +65,12 @@ def test_an_alert_that_is_over_and_forgotten_is_found_among_evaluations(tempo, w
     assert verdicts.index("begins to fire: told") < verdicts.index("over: told")
     text = explain(agent, tmp_path, body["fingerprint"])
     assert "not known any more" in text and "7 > 5, usually 2" in text
+    # So after a crash.
+    agent.kill()
+    agent.start().wait_ready()
+    after = explained(agent, tmp_path, body["fingerprint"][:12])
+    verdicts = [row["verdict"] for row in after["evaluations"]]
+    assert "begins to fire: told" in verdicts and "over: told" in verdicts and after["labels"] == answer["labels"]
     assert "no alert, and no evaluation" in explain(agent, tmp_path, "0000000000000000", code=1)
 
 

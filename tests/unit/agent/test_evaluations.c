@@ -262,6 +262,59 @@ static void verdicts_say_what_became_of_alerts(void **state) {
     json_decref(seen.last);
 }
 
+struct stored {
+    int64_t last_id, dropped_id;
+    unsigned n_kept, n_dropped;
+    char *json;
+};
+
+static void store_kept(int64_t id, const char *json, size_t len, void *arg) {
+    struct stored *stored = arg;
+    assert_true(id > stored->last_id);
+    stored->last_id = id;
+    stored->n_kept++;
+    free(stored->json);
+    stored->json = xstrndup(json, len);
+}
+
+static void store_dropped(int64_t id, void *arg) {
+    struct stored *stored = arg;
+    assert_int_equal(id, stored->dropped_id + 1); /* the oldest first */
+    stored->dropped_id = id;
+    stored->n_dropped++;
+}
+
+static void those_in_which_something_happened_are_stored_and_come_back(void **state) {
+    struct fixture *f = *state;
+    struct stored stored = {0};
+    sw_evaluations_set_sink(f->kept, &(sw_evaluations_sink){store_kept, store_dropped, &stored});
+    for (int i = 0; i < SW_EVALUATIONS_KEPT + 3; i++) {
+        keep_one(f, "detect", T0 + 2 * i, true);
+        keep_one(f, "detect", T0 + 2 * i + 1, false);
+    }
+    assert_int_equal(stored.n_kept, SW_EVALUATIONS_KEPT + 3);
+    assert_int_equal(stored.n_dropped, 3);
+    sw_evaluations *again = sw_evaluations_new(SW_EVALUATIONS_BYTES);
+    assert_int_equal(sw_evaluations_restore(again, 41, stored.json, strlen(stored.json)), 0);
+    static const char *const damaged[] = {"", "{", "{}", "[1]", "{\"detector\": 7, \"source\": \"s\"}"};
+    for (size_t i = 0; i < SW_ARRAY_LEN(damaged); i++) {
+        assert_int_equal(sw_evaluations_restore(again, 42, damaged[i], strlen(damaged[i])), -1);
+    }
+    assert_int_equal(sw_evaluations_restore(again, 0, stored.json, strlen(stored.json)), -1);
+    sw_evaluations_free(f->kept);
+    assert_int_equal(stored.n_dropped, 3); /* the end of the agent drops nothing from the store */
+    f->kept = again;
+    struct seen seen = look(f, "detect", NULL);
+    assert_int_equal(seen.n, 1);
+    assert_int_equal(seen.first_at_s, T0 + 2 * (SW_EVALUATIONS_KEPT + 2));
+    json_decref(seen.last);
+    sw_evaluations_set_sink(again, &(sw_evaluations_sink){store_kept, store_dropped, &stored});
+    stored.last_id = 41;
+    keep_one(f, "detect", T0 + 1000, true);
+    assert_int_equal(stored.last_id, 42);
+    free(stored.json);
+}
+
 static void without_a_record_nothing_happens(void **state) {
     struct fixture *f = *state;
     sw_alert alert = {0};
@@ -288,6 +341,7 @@ int main(void) {
         EVALUATIONS_TEST(the_last_are_kept_and_beside_them_those_in_which_something_happened),
         EVALUATIONS_TEST(memory_is_bounded),
         EVALUATIONS_TEST(verdicts_say_what_became_of_alerts),
+        EVALUATIONS_TEST(those_in_which_something_happened_are_stored_and_come_back),
         EVALUATIONS_TEST(without_a_record_nothing_happens),
     };
     return cmocka_run_group_tests_name("evaluations", tests, NULL, NULL);

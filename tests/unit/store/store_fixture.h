@@ -108,6 +108,10 @@ static inline void collect_flaps(const char *fingerprint, const char *reporter, 
     sw_buf_printf(arg, "%s:%s=%u@%u;", fingerprint, reporter, states, evaluation);
 }
 
+static inline void collect_evaluation(int64_t id, const char *json, size_t len, void *arg) {
+    sw_buf_printf(arg, "%lld=%.*s;", (long long)id, (int)len, json);
+}
+
 static inline void collect_counter(const char *name, const char *label, double value, void *arg) {
     sw_buf_printf(arg, "%s{%s}=%g;", name, label, value);
 }

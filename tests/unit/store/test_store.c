@@ -70,6 +70,18 @@ static void states_of_alerts_that_are_gone_are_put_and_deleted(void **state) {
     assert_stored(f, sw_store_each_flaps, collect_flaps, "b:other=2097151@4294967295;");
 }
 
+static void evaluations_are_put_and_deleted_and_come_by_id(void **state) {
+    struct fixture *f = *state;
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    sw_batch_put_evaluation(batch, 7, "{\"seventh\"}", 11);
+    sw_batch_put_evaluation(batch, 3, "{}", 2);
+    sw_batch_put_evaluation(batch, 5, "{}", 2);
+    sw_batch_delete_evaluation(batch, 3);
+    assert_int_equal(commit(f, batch), 0);
+    reopen_store(f);
+    assert_stored(f, sw_store_each_evaluation, collect_evaluation, "5={};7={\"seventh\"};");
+}
+
 static void old_traces_expire(void **state) {
     struct fixture *f = *state;
     sw_store_batch *batch = sw_store_batch_new(f->store);
@@ -456,10 +468,11 @@ static void a_damaged_database_is_set_aside(void **state) {
     }
 }
 
-#define NEWEST_SCHEMA "6"
+#define NEWEST_SCHEMA "7"
 /* What brings the newest schema back to the fourth one, to the first one. */
 #define TO_FOURTH_SCHEMA                                                                                     \
-    "DROP TABLE group_member; DROP TABLE progress; ALTER TABLE judged DROP COLUMN source;"                   \
+    "DROP TABLE evaluation; DROP TABLE group_member; DROP TABLE progress;"                                   \
+    "ALTER TABLE judged DROP COLUMN source;"                                                                 \
     "ALTER TABLE detector ADD COLUMN judged_until_s INTEGER NOT NULL DEFAULT 0; PRAGMA user_version = 4;"
 #define TO_FIRST_SCHEMA                                                                                      \
     TO_FOURTH_SCHEMA                                                                                         \
@@ -624,6 +637,7 @@ int main(void) {
         STORE_TEST(progress_of_the_fourth_schema_without_a_source_is_tempos),
         STORE_TEST(silences_are_put_and_deleted),
         STORE_TEST(states_of_alerts_that_are_gone_are_put_and_deleted),
+        STORE_TEST(evaluations_are_put_and_deleted_and_come_by_id),
         STORE_TEST(a_full_disk_leaves_nothing_of_a_batch_and_gives_it_back),
         STORE_TEST(a_database_that_somebody_holds_is_an_error_that_passes),
     };
