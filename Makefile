@@ -6,6 +6,7 @@ DESTDIR ?=
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 FUZZ_SECONDS ?= 20
 KILLS ?= 90
+SPANS ?= 1000000
 ARGS ?=
 DEMO_ARGS ?=
 
@@ -13,7 +14,7 @@ DEMO_ARGS ?=
 cmake_build = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL cmake --build $(1) --parallel $(JOBS) --target $(2)
 c_files = $(shell find src tests -name '*.c' -o -name '*.h')
 
-.PHONY: all build dependencies dev clang run demo test tidy fuzz chaos interop bench format check-format env-example install clean help
+.PHONY: all build dependencies dev clang run demo test tidy fuzz chaos interop bench replay format check-format env-example install clean help
 .NOTPARALLEL:
 
 all: dependencies build
@@ -70,6 +71,12 @@ bench: all ## measures memory, time per tick, reloads, delivery (tests/bench)
 	@tools/real-servers
 	@$(call cmake_build,build,otlp_send)
 	@tools/run-bench $(ARGS)
+
+replay: ## a day of made-up spans (SPANS, a million) is received in eight ways, the clock moved on; all give the truth
+	@tools/install-dependencies build test
+	@tools/quietly 'configuring' cmake --preset release
+	@$(call cmake_build,build,unit_sources_otlp_replay)
+	@SPANWATCH_REPLAY_SPANS=$(SPANS) build/unit_sources_otlp_replay
 
 format: ## writes the C files in the one format
 	@tools/install-dependencies lint
