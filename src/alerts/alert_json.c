@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alerts/json_pieces.h"
+
 #define MAX_EVIDENCE 10000
 
 /* ---- writing ---- */
@@ -50,6 +52,19 @@ static void set_text(json_t *object, const char *name, const char *value) {
     }
 }
 
+/* What is absent is zero: left out. */
+static void set_integer(json_t *object, const char *name, int64_t value) {
+    if (value != 0) {
+        json_object_set_new(object, name, json_integer(value));
+    }
+}
+
+static void set_true(json_t *object, const char *name, bool value) {
+    if (value) {
+        json_object_set_new(object, name, json_true());
+    }
+}
+
 int sw_alert_to_json(const sw_alert *alert, sw_buf *out) {
     json_t *root = json_object();
     set_text(root, "fingerprint", alert->fingerprint);
@@ -74,22 +89,22 @@ int sw_alert_to_json(const sw_alert *alert, sw_buf *out) {
     set_number(root, "duration_ms", alert->has_duration, alert->duration_ms);
     set_number(root, "total_traces", alert->has_total, alert->total_traces);
     set_number(root, "affected_traces", alert->has_affected, alert->affected_traces);
-    json_object_set_new(root, "starts_at_ns", json_integer(alert->starts_at_ns));
-    json_object_set_new(root, "fired_at_ns", json_integer(alert->fired_at_ns));
-    json_object_set_new(root, "last_seen_ns", json_integer(alert->last_seen_ns));
-    json_object_set_new(root, "ends_at_ns", json_integer(alert->ends_at_ns));
-    json_object_set_new(root, "last_notified_ns", json_integer(alert->last_notified_ns));
-    json_object_set_new(root, "flap_states", json_integer(alert->flap_states));
-    json_object_set_new(root, "flap_evaluation", json_integer(alert->flap_evaluation));
-    json_object_set_new(root, "flapping", json_boolean(alert->flapping));
-    json_object_set_new(root, "told_flapping", json_boolean(alert->told_flapping));
-    set_number(root, "for_s", true, alert->for_s);
-    set_number(root, "keep_firing_s", true, alert->keep_firing_s);
-    json_object_set_new(root, "window_from_s", json_integer(alert->window_from_s));
-    json_object_set_new(root, "window_to_s", json_integer(alert->window_to_s));
-    json_object_set_new(root, "window_complete", json_boolean(alert->window_complete));
-    json_object_set_new(root, "window_estimated", json_boolean(alert->window_estimated));
-    json_object_set_new(root, "n_untold", json_integer((json_int_t)alert->n_untold));
+    set_integer(root, "starts_at_ns", alert->starts_at_ns);
+    set_integer(root, "fired_at_ns", alert->fired_at_ns);
+    set_integer(root, "last_seen_ns", alert->last_seen_ns);
+    set_integer(root, "ends_at_ns", alert->ends_at_ns);
+    set_integer(root, "last_notified_ns", alert->last_notified_ns);
+    set_integer(root, "flap_states", alert->flap_states);
+    set_integer(root, "flap_evaluation", alert->flap_evaluation);
+    set_true(root, "flapping", alert->flapping);
+    set_true(root, "told_flapping", alert->told_flapping);
+    set_number(root, "for_s", alert->for_s != 0, alert->for_s);
+    set_number(root, "keep_firing_s", alert->keep_firing_s != 0, alert->keep_firing_s);
+    set_integer(root, "window_from_s", alert->window_from_s);
+    set_integer(root, "window_to_s", alert->window_to_s);
+    set_true(root, "window_complete", alert->window_complete);
+    set_true(root, "window_estimated", alert->window_estimated);
+    set_integer(root, "n_untold", (int64_t)alert->n_untold);
     json_object_set_new(root, "evidence", evidence_to_json(alert));
     if (alert->culprit != NULL) {
         json_object_set_new(root, "culprit", sw_culprit_to_stored(alert->culprit));
@@ -100,25 +115,29 @@ int sw_alert_to_json(const sw_alert *alert, sw_buf *out) {
 /* ---- reading: absent is zero, another type is an error ---- */
 
 struct reader {
-    const json_t *object;
+    sw_json_members members;
     bool bad;
 };
 
+/* Absent when it is null. */
+static sw_json_piece value_of(struct reader *r, const char *name) {
+    sw_json_piece value = sw_piece_member(&r->members, name);
+    return sw_piece_is(value, "null") ? (sw_json_piece){NULL, 0} : value;
+}
+
 static char *read_text(struct reader *r, const char *name, bool required) {
-    const json_t *value = json_object_get(r->object, name);
-    if (value == NULL || json_is_null(value)) {
-        r->bad |= required;
-        return required ? xstrdup("") : NULL;
-    }
-    r->bad |= !json_is_string(value);
-    return xstrdup(json_is_string(value) ? json_string_value(value) : "");
+    sw_json_piece value = value_of(r, name);
+    char *text = sw_piece_text(value);
+    r->bad |= text == NULL && (required || value.at != NULL);
+    return text == NULL && (required || value.at != NULL) ? xstrdup("") : text;
 }
 
 /* Times and counts: not negative. */
 static int64_t read_integer(struct reader *r, const char *name) {
-    const json_t *value = json_object_get(r->object, name);
-    r->bad |= value != NULL && (!json_is_integer(value) || json_integer_value(value) < 0);
-    return json_integer_value(value);
+    sw_json_piece value = sw_piece_member(&r->members, name);
+    int64_t number = 0;
+    r->bad |= value.at != NULL && (!sw_piece_whole(value, &number) || number < 0);
+    return number;
 }
 
 static uint32_t read_small(struct reader *r, const char *name, uint32_t max) {
@@ -134,18 +153,19 @@ static int64_t read_unix_seconds(struct reader *r, const char *name) {
 }
 
 static bool read_bool(struct reader *r, const char *name) {
-    const json_t *value = json_object_get(r->object, name);
-    r->bad |= value != NULL && !json_is_boolean(value);
-    return json_is_true(value);
+    sw_json_piece value = sw_piece_member(&r->members, name);
+    bool is_true = sw_piece_is(value, "true");
+    r->bad |= value.at != NULL && !is_true && !sw_piece_is(value, "false");
+    return is_true;
 }
 
 /* A null is a number that was not finite: as if it were absent. */
 static double read_number(struct reader *r, const char *name, bool *has) {
-    const json_t *value = json_object_get(r->object, name);
-    bool absent = value == NULL || json_is_null(value);
-    r->bad |= !absent && !json_is_number(value);
-    *has = json_is_number(value);
-    return json_number_value(value);
+    sw_json_piece value = value_of(r, name);
+    double number = 0;
+    *has = sw_piece_real(value, &number);
+    r->bad |= value.at != NULL && !*has;
+    return *has ? number : 0;
 }
 
 static double read_seconds(struct reader *r, const char *name) {
@@ -228,21 +248,36 @@ static void read_findings(struct reader *r, sw_alert *out) {
     out->n_untold = (uint64_t)read_integer(r, "n_untold");
 }
 
-static void read_labels(struct reader *r, sw_alert *out) {
-    const json_t *labels = json_object_get(r->object, "labels");
-    size_t n = json_array_size(labels);
-    if (!json_is_array(labels) || n > SW_ALERT_MAX_LABELS) {
-        r->bad = true;
-        return;
+/* Two texts in an array. */
+static bool read_pair(sw_json_piece pair, sw_label *out) {
+    const char *cursor = NULL;
+    bool bad = false;
+    sw_json_piece name, value, more;
+    if (!sw_piece_element(pair, &cursor, &name, &bad) || !sw_piece_element(pair, &cursor, &value, &bad) ||
+        sw_piece_element(pair, &cursor, &more, &bad) || bad) {
+        return false;
     }
-    out->labels = n > 0 ? xcalloc(n, sizeof *out->labels) : NULL;
-    for (size_t i = 0; i < n; i++) {
-        const json_t *pair = json_array_get(labels, i);
-        const char *name = json_string_value(json_array_get(pair, 0));
-        const char *value = json_string_value(json_array_get(pair, 1));
-        r->bad |= name == NULL || value == NULL;
-        out->labels[i] = (sw_label){xstrdup(name != NULL ? name : ""), xstrdup(value != NULL ? value : "")};
-        out->n_labels++;
+    *out = (sw_label){sw_piece_text(name), sw_piece_text(value)};
+    return out->name != NULL && out->value != NULL;
+}
+
+static void read_labels(struct reader *r, sw_alert *out) {
+    sw_json_piece labels = sw_piece_member(&r->members, "labels"), pair;
+    const char *cursor = NULL;
+    sw_label read[SW_ALERT_MAX_LABELS];
+    while (sw_piece_element(labels, &cursor, &pair, &r->bad)) {
+        sw_label label = {NULL, NULL};
+        if (out->n_labels == SW_ALERT_MAX_LABELS || !read_pair(pair, &label)) {
+            r->bad = true;
+            free(label.name);
+            free(label.value);
+            break;
+        }
+        read[out->n_labels++] = label;
+    }
+    out->labels = out->n_labels > 0 ? xcalloc(out->n_labels, sizeof *out->labels) : NULL;
+    for (size_t i = 0; i < out->n_labels; i++) {
+        out->labels[i] = read[i];
     }
 }
 
@@ -266,38 +301,47 @@ static void read_one_evidence(struct reader *r, sw_evidence *out) {
 }
 
 static void read_evidence(struct reader *r, sw_alert *out) {
-    const json_t *list = json_object_get(r->object, "evidence");
-    size_t n = json_array_size(list);
-    if (!json_is_array(list) || n > MAX_EVIDENCE) {
-        r->bad = true;
+    sw_json_piece list = sw_piece_member(&r->members, "evidence"), piece;
+    if (sw_piece_is(list, "[]")) {
         return;
     }
-    out->evidence = n > 0 ? xcalloc(n, sizeof *out->evidence) : NULL;
-    for (size_t i = 0; i < n; i++) {
-        struct reader one = {json_array_get(list, i), false};
-        read_one_evidence(&one, &out->evidence[i]);
-        out->n_evidence++;
+    const char *cursor = NULL;
+    while (sw_piece_element(list, &cursor, &piece, &r->bad)) {
+        struct reader one = {.bad = false};
+        if (out->n_evidence == MAX_EVIDENCE || !sw_piece_members(piece, &one.members)) {
+            r->bad = true;
+            return;
+        }
+        out->evidence = xrealloc_array(out->evidence, out->n_evidence + 1, sizeof *out->evidence);
+        out->evidence[out->n_evidence] = (sw_evidence){0};
+        read_one_evidence(&one, &out->evidence[out->n_evidence++]);
         r->bad |= one.bad;
+    }
+}
+
+/* Few alerts have one. */
+static void read_culprit(struct reader *r, sw_alert *out) {
+    sw_json_piece stored = sw_piece_member(&r->members, "culprit");
+    if (stored.at != NULL) {
+        json_t *culprit = json_loadb(stored.at, stored.len, JSON_REJECT_DUPLICATES, NULL);
+        out->culprit = sw_culprit_from_stored(culprit);
+        r->bad |= out->culprit == NULL;
+        json_decref(culprit);
     }
 }
 
 int sw_alert_from_json(const char *json, size_t len, sw_alert *out) {
     *out = (sw_alert){0};
-    json_t *root = json_loadb(json, len, JSON_REJECT_DUPLICATES, NULL);
-    if (!json_is_object(root)) {
-        json_decref(root);
+    struct reader r = {.bad = false};
+    if (!sw_piece_members((sw_json_piece){json, len}, &r.members)) {
         return -1;
     }
-    struct reader r = {root, false};
     read_identity(&r, out);
     read_state(&r, out);
     read_findings(&r, out);
     read_labels(&r, out);
     read_evidence(&r, out);
-    const json_t *culprit = json_object_get(root, "culprit");
-    out->culprit = sw_culprit_from_stored(culprit);
-    r.bad |= culprit != NULL && out->culprit == NULL;
-    json_decref(root);
+    read_culprit(&r, out);
     if (r.bad) {
         sw_alert_release(out);
         return -1;

@@ -46,8 +46,7 @@
     X(type)                                                                                                  \
     X(detector)                                                                                              \
     X(source)                                                                                                \
-    X(detector_sha256)                                                                                       \
-    X(told)
+    X(detector_sha256)
 
 /* Texts in this order, and then the labels' and the evidence's. A text that may be NULL has a byte before it
  * that says whether it is there. */
@@ -56,7 +55,8 @@
     X(operation)                                                                                             \
     X(summary)                                                                                               \
     X(span_name)                                                                                             \
-    X(error_message)
+    X(error_message)                                                                                         \
+    X(told)
 
 struct sw_packed_alert {
     uint64_t scalars; /* bits, in the order of SCALARS */

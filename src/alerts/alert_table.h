@@ -32,7 +32,7 @@ typedef struct sw_alert_table {
 } sw_alert_table;
 
 #define SW_ALERT_NONE SIZE_MAX
-#define SW_ALERT_SHARED_MAX 1000 /* further ones are kept with each alert */
+#define SW_ALERT_SHARED_MAX 200 /* further ones are kept with each alert */
 
 void sw_alert_table_release(sw_alert_table *table);
 /* The index of an item, which stays until the next removal; SW_ALERT_NONE when absent. */
