@@ -217,6 +217,12 @@ void sw_check_together(const sw_config *config, void (*say)(const char *env, con
          "TEMPO_CLIENT_KEY_FILE", "needs TEMPO_CLIENT_CERT_FILE too"},
         {config->webhook_client_key_file[0] != '\0' && config->webhook_client_cert_file[0] == '\0',
          "SPANWATCH_WEBHOOK_CLIENT_KEY_FILE", "needs SPANWATCH_WEBHOOK_CLIENT_CERT_FILE too"},
+        {config->listen_tls_key_file[0] != '\0' && config->listen_tls_cert_file[0] == '\0',
+         "SPANWATCH_LISTEN_TLS_KEY_FILE", "needs SPANWATCH_LISTEN_TLS_CERT_FILE too"},
+        {config->otlp_tls_key_file[0] != '\0' && config->otlp_tls_cert_file[0] == '\0',
+         "SPANWATCH_OTLP_TLS_KEY_FILE", "needs SPANWATCH_OTLP_TLS_CERT_FILE too"},
+        {config->otlp_tls_client_ca_file[0] != '\0' && config->otlp_tls_cert_file[0] == '\0',
+         "SPANWATCH_OTLP_TLS_CLIENT_CA_FILE", "needs SPANWATCH_OTLP_TLS_CERT_FILE too"},
     };
     for (size_t i = 0; i < SW_ARRAY_LEN(rules); i++) {
         if (rules[i].wrong) {

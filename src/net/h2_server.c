@@ -167,6 +167,18 @@ static bool take(const char *data, size_t len, void *arg) {
     return h2_session_receive(connection->session, data, len, uv_now(connection->server->loop));
 }
 
+/* Whoever does not begin as HTTP/2 does has most often mistaken the port, and can read this. */
+static void turn_away(h2_connection *connection) {
+    static const char answer[] =
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+        "Content-Length: 60\r\n\r\nHTTP/2 is spoken here, for gRPC: is this the port for HTTP?\n";
+    if (connection->tls == NULL) {
+        sw_buf_append_str(&connection->out, answer);
+    } else if (sw_tls_stream_is_open(connection->tls)) {
+        sw_tls_stream_send(connection->tls, answer, sizeof answer - 1);
+    }
+}
+
 static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer) {
     h2_connection *connection = stream->data;
     if (got == 0 || connection->server == NULL) {
@@ -179,7 +191,10 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer) {
                    ? sw_tls_stream_receive(connection->tls, buffer->base, (size_t)got, take, connection)
                    : take(buffer->base, (size_t)got, connection);
     }
-    if (!good && connection->out.len > 0) { /* the alert that says why there is no TLS session */
+    if (got > 0 && !good && !h2_session_greeted(connection->session)) {
+        turn_away(connection);
+    }
+    if (!good && connection->out.len > 0) { /* this, or the alert that says why there is no TLS session */
         uv_buf_t bytes = uv_buf_init(connection->out.data, (unsigned)connection->out.len);
         uv_try_write(stream, &bytes, 1);
     }
@@ -217,8 +232,8 @@ static void accept_one(sw_h2_server *server) {
         return;
     }
     uv_tcp_nodelay(&connection->tcp, 1);
+    /* The client speaks first: who does not speak HTTP/2 gets an answer that it can read. */
     uv_read_start((uv_stream_t *)&connection->tcp, lend_input, on_read);
-    flush(connection);
 }
 
 static void on_connection(uv_stream_t *listener, int status) {

@@ -88,6 +88,22 @@ static void empty_variables_unset_numbers_but_may_empty_texts(void **state) {
     unload(&it);
 }
 
+static void a_key_or_an_authority_without_the_certificate_is_a_mistake(void **state) {
+    (void)state;
+    loading it;
+    load(&it, (given){.environment = ENVIRONMENT("SPANWATCH_OTLP_TLS_KEY_FILE=/proc/self/status",
+                                                 "SPANWATCH_OTLP_TLS_CLIENT_CA_FILE=/proc/self/status",
+                                                 "SPANWATCH_LISTEN_TLS_KEY_FILE=/proc/self/status")});
+    assert_int_equal(it.rc, -1);
+    assert_says(&it.mistakes, "SPANWATCH_OTLP_TLS_KEY_FILE (environment): \"/proc/self/status\" needs "
+                              "SPANWATCH_OTLP_TLS_CERT_FILE too");
+    assert_says(&it.mistakes, "SPANWATCH_OTLP_TLS_CLIENT_CA_FILE (environment): \"/proc/self/status\" needs "
+                              "SPANWATCH_OTLP_TLS_CERT_FILE too");
+    assert_says(&it.mistakes, "SPANWATCH_LISTEN_TLS_KEY_FILE (environment): \"/proc/self/status\" needs "
+                              "SPANWATCH_LISTEN_TLS_CERT_FILE too");
+    unload(&it);
+}
+
 static void an_empty_flag_of_a_number_is_a_mistake(void **state) {
     (void)state;
     loading it;
@@ -304,6 +320,7 @@ int main(void) {
         cmocka_unit_test(a_value_that_is_overridden_is_not_judged),
         cmocka_unit_test(every_mistake_is_said_with_name_source_value_and_remedy),
         cmocka_unit_test(empty_variables_unset_numbers_but_may_empty_texts),
+        cmocka_unit_test(a_key_or_an_authority_without_the_certificate_is_a_mistake),
         cmocka_unit_test(an_empty_flag_of_a_number_is_a_mistake),
         cmocka_unit_test(unknown_variables_only_warn_and_name_the_nearest),
         cmocka_unit_test(variables_that_kubernetes_sets_for_a_service_are_silent),

@@ -412,20 +412,28 @@ static void test_requests_that_are_taken_back_without_end_close_the_connection(v
     assert_int_equal(w->handled, 0);
 }
 
-static void test_what_is_not_http2_is_closed(void **state) {
+static void test_what_is_not_http2_is_told_so_and_closed(void **state) {
     world *w = *state;
     start(w, (sw_h2_server_options){0});
     client *c = new_client(w);
     send_all(w, c, (const uint8_t *)"POST /v1/traces HTTP/1.1\r\n\r\n", 28);
-    char bytes[256];
+    char bytes[1024];
+    size_t len = 0;
     ssize_t got = 1;
     for (int i = 0; i < 1000 && got != 0; i++) {
         uv_run(&w->loop, UV_RUN_NOWAIT);
         struct pollfd waiting = {.fd = c->fd, .events = POLLIN};
         poll(&waiting, 1, 10);
-        got = recv(c->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+        got = recv(c->fd, bytes + len, sizeof bytes - 1 - len, MSG_DONTWAIT);
+        len += got > 0 ? (size_t)got : 0;
     }
     assert_int_equal(got, 0);
+    bytes[len] = '\0';
+    const char *text = memmem(bytes, len, "\r\n\r\n", 4);
+    assert_non_null(memmem(bytes, len, "HTTP/1.1 400 ", 13));
+    assert_non_null(text);
+    assert_string_equal(text + 4, "HTTP/2 is spoken here, for gRPC: is this the port for HTTP?\n");
+    assert_int_equal(strlen(text + 4), 60);
 }
 
 static void test_the_end_of_the_server_is_told(void **state) {
@@ -507,7 +515,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_pings_are_answered_until_there_are_too_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_requests_that_are_taken_back_without_end_close_the_connection,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(test_what_is_not_http2_is_closed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_not_http2_is_told_so_and_closed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_end_of_the_server_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_connections_over_the_limit_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_takes_too_long_is_closed, setup, teardown),
