@@ -11,6 +11,7 @@
 ---The format's own settings, `detector_config["notify/NAME"]` of the config file, and:
 ---@class spanwatch.FormatConfig
 ---@field secret? string What SPANWATCH_WEBHOOK_FORMAT_SECRET_FILE holds.
+---@field ends_after_secs? integer For receivers with resend_secs: what fires is over for the receiver when it hears no more of it for so long.
 ---@field [string] any
 
 ---One notification: the documented payload, decoded. What is `null` there is nil here. One of several alerts has the fields

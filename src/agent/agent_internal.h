@@ -274,6 +274,11 @@ void sw_formatting_close(sw_formatting *formatting);
 const char *sw_formatting_error(const sw_formatting *formatting);
 void sw_formatting_probe(sw_formatting *formatting); /* after each tick: tries what failed again */
 
+/* resending.c: what fires is sent to the receiver again, every resend_secs. Stop it before the receiver goes;
+ * the loop must run once more then. */
+sw_resending *sw_resending_start(sw_agent *agent, const sw_receiver *receiver);
+void sw_resending_stop(sw_resending *resending);
+
 /* blindness.c: what keeps the agent from seeing or telling, now. Caller frees. */
 sw_finding *sw_blindness(const sw_agent *agent, size_t *n);
 /* False while a source has begun to fail but not for long enough to be an alert, as after a restart:

@@ -153,6 +153,7 @@ void sw_receivers_open(sw_agent *agent) {
 }
 
 void sw_receivers_close(sw_agent *agent) {
+    sw_receivers_stop_resending(agent);
     for (size_t i = 0; i < sw_receivers_count(agent); i++) {
         sw_receiver *receiver = sw_receivers_at(agent, i);
         sw_outbox_free(receiver->outbox);
@@ -218,6 +219,23 @@ void sw_receivers_committed(sw_agent *agent) {
         if (sw_receivers_at(agent, i)->outbox != NULL) {
             sw_outbox_committed(sw_receivers_at(agent, i)->outbox);
         }
+    }
+}
+
+void sw_receivers_resend(sw_agent *agent) {
+    for (size_t i = 0; i < sw_receivers_count(agent); i++) {
+        sw_receiver *receiver = sw_receivers_at(agent, i);
+        const sw_receiver_config *config = receiver->config;
+        if (config != NULL && config->resend_secs > 0 && config->url[0] != '\0') {
+            receiver->resending = sw_resending_start(agent, receiver);
+        }
+    }
+}
+
+void sw_receivers_stop_resending(sw_agent *agent) {
+    for (size_t i = 0; i < sw_receivers_count(agent); i++) {
+        sw_resending_stop(sw_receivers_at(agent, i)->resending);
+        sw_receivers_at(agent, i)->resending = NULL;
     }
 }
 

@@ -12,12 +12,14 @@
 
 typedef struct sw_agent sw_agent;
 typedef struct sw_formatting sw_formatting;
+typedef struct sw_resending sw_resending;
 
 typedef struct sw_receiver {
     char *name;
     const sw_receiver_config *config; /* NULL: not configured any more */
     sw_outbox *outbox;                /* NULL when not configured */
     sw_formatting *formatting;        /* NULL: bodies go out in the default form */
+    sw_resending *resending;          /* NULL: what fires is not sent again, or not yet */
     size_t waiting, dead;             /* rows in the store, of one that is not configured */
 } sw_receiver;
 
@@ -44,6 +46,9 @@ int64_t sw_receiver_oldest_age_ms(const sw_receiver *receiver); /* 0 of one that
 size_t sw_receivers_depth(const sw_agent *agent);
 size_t sw_receivers_dead(const sw_agent *agent);
 
+/* What fires is sent again, to receivers that want it; and not any more. */
+void sw_receivers_resend(sw_agent *agent);
+void sw_receivers_stop_resending(sw_agent *agent);
 /* After each tick: what could not be formatted is tried again. */
 void sw_receivers_probe(sw_agent *agent);
 /* sw_outbox_committed() and sw_outbox_drain() of all. */

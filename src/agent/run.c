@@ -46,6 +46,7 @@ static void stop(sw_agent *agent, const char *why) {
         agent->server = NULL;
     }
     uv_timer_start(&agent->watchdog, drain_too_long, DRAIN_MS, 0);
+    sw_receivers_stop_resending(agent);
     sw_receivers_drain(agent, drained, agent);
 }
 
@@ -90,6 +91,7 @@ static void scripts_loaded(unsigned errors, void *arg) {
                agent->paths.scripts_dir, NULL);
     }
     sw_systemd_notify("READY=1");
+    sw_receivers_resend(agent);
     sw_tick_start(agent);
 }
 

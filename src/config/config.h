@@ -40,6 +40,7 @@ typedef struct sw_receiver_config {
     bool send_resolved;
     int64_t timeout_ms, max_age_secs, backoff_min_ms, backoff_max_ms, max_in_flight;
     int64_t max_alerts, max_notifications_per_hour; /* 0: no limit */
+    int64_t resend_secs;                            /* how often what fires is sent again; 0: not */
 } sw_receiver_config;
 
 /* Which alerts go to which receiver: Alertmanager's tree. What a route does not say it has from the one

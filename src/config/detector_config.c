@@ -3,6 +3,8 @@
 
 #include "config/config.h"
 
+#define MISSED_RESENDS 4 /* after so many it is over for the receiver, as with Prometheus */
+
 /* Frees the settings. */
 static char *as_text(json_t *settings) {
     char *dumped = json_dumps(settings, JSON_COMPACT);
@@ -35,6 +37,10 @@ char *sw_config_for_format(const sw_config *config, const sw_receiver_config *re
     json_t *own = json_loads(receiver->format_config_json, 0, NULL);
     json_object_update(settings, own);
     json_decref(own);
+    if (receiver->resend_secs > 0) {
+        json_object_set_new(settings, "ends_after_secs",
+                            json_integer(MISSED_RESENDS * receiver->resend_secs));
+    }
     free(shared);
     free(name);
     return as_text(settings);

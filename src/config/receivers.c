@@ -8,6 +8,8 @@
 
 #define FORMAT_CONFIG "format_config"
 #define NAME_MAX_BYTES 64
+#define FORMAT_PUSH "alertmanager_push"
+#define PUSH_RESEND_SECS 60 /* as Prometheus does */
 
 /* How a receiver's key is read, checked and shown: as the setting of this name is. */
 static const struct receiver_key {
@@ -36,6 +38,7 @@ static const struct receiver_key {
     KEY(backoff_max_ms, "SPANWATCH_WEBHOOK_BACKOFF_MAX_MS", true),
     KEY(max_alerts, "SPANWATCH_WEBHOOK_MAX_ALERTS", true),
     KEY(max_notifications_per_hour, "SPANWATCH_WEBHOOK_MAX_NOTIFICATIONS_PER_HOUR", true),
+    KEY(resend_secs, "SPANWATCH_WEBHOOK_RESEND_SECS", false),
     KEY(max_in_flight, "SPANWATCH_WEBHOOK_MAX_IN_FLIGHT", true),
 #undef KEY
 };
@@ -93,7 +96,7 @@ static sw_receiver_config *add(sw_config *config, const char *name, bool all) {
         if (all || keys[i].inherited) {
             sw_value_copy_at(field(receiver, &keys[i]), setting_value(config, setting), setting);
         } else {
-            sw_value_set_at(field(receiver, &keys[i]), setting, "", &why);
+            sw_value_set_at(field(receiver, &keys[i]), setting, setting->default_text, &why);
         }
     }
     return receiver;
@@ -249,7 +252,16 @@ static void take_entry(sw_loader *loader, size_t number, const json_t *table, co
     free(place);
 }
 
-void sw_loader_make_receivers(sw_loader *loader) {
+/* Alertmanager takes an alert for over when it hears no more of it, and every alert is one of its own there.
+ */
+static void complete(sw_receiver_config *receiver) {
+    if (strcmp(receiver->format, FORMAT_PUSH) == 0) {
+        receiver->resend_secs = receiver->resend_secs > 0 ? receiver->resend_secs : PUSH_RESEND_SECS;
+        receiver->max_alerts = 0;
+    }
+}
+
+static void make_receivers(sw_loader *loader) {
     const json_t *list = loader->receivers;
     const char *origin = loader->config->config_file;
     add(loader->config, SW_RECEIVER_WEBHOOK, true);
@@ -268,6 +280,13 @@ void sw_loader_make_receivers(sw_loader *loader) {
     }
     for (size_t i = 0; i < n; i++) {
         take_entry(loader, i + 1, json_array_get(list, i), origin);
+    }
+}
+
+void sw_loader_make_receivers(sw_loader *loader) {
+    make_receivers(loader);
+    for (size_t i = 0; i < loader->config->n_receivers; i++) {
+        complete(&loader->config->receivers[i]);
     }
 }
 

@@ -115,6 +115,21 @@ void sw_outbox_committed(sw_outbox *outbox);
 /* Stop starting attempts; `done` (perhaps from inside this call) when nothing is in flight and what became of
  * the rows was committed, or could not be. For the graceful stop. */
 void sw_outbox_drain(sw_outbox *outbox, void (*done)(void *arg), void *arg);
+
+/* For what is not kept, because it is only true now. While an outbox pauses nothing of its rows is sent, so
+ * that what is posted meanwhile comes before whatever is decided from now on, and after what was sent before:
+ * `paused` comes (perhaps from inside the call) when nothing is in flight any more, unless sw_outbox_go_on()
+ * came first. Only for receivers with a URL. */
+void sw_outbox_pause(sw_outbox *outbox, void (*paused)(void *arg), void *arg);
+void sw_outbox_go_on(sw_outbox *outbox);
+typedef struct sw_post sw_post;
+/* `message`: what came of it, for people. Exactly once, from the loop, unless cancelled. */
+typedef void (*sw_post_done)(bool delivered, const char *message, void *arg);
+/* One request with the receiver's URL, credentials and signature. Copies the body. */
+sw_post *sw_outbox_post(sw_outbox *outbox, const char *content_type, const char *body, size_t len,
+                        sw_post_done done, void *arg);
+void sw_post_cancel(sw_post *post); /* before the outbox is freed */
+
 size_t sw_outbox_depth(const sw_outbox *outbox); /* rows not delivered, without dead letters */
 size_t sw_outbox_dead(const sw_outbox *outbox);
 /* Of the notification that could be sent for the longest time: without what waits for its group. */

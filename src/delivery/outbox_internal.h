@@ -217,6 +217,10 @@ struct sw_outbox {
     bool gave_up;  /* since they worked */
     uint64_t failures;
 
+    bool paused; /* post.c */
+    void (*on_paused)(void *arg);
+    void *on_paused_arg;
+
     bool draining;
     void (*drained)(void *arg);
     void *drained_arg;
@@ -252,6 +256,9 @@ void sw_outbox_link_release(sw_outbox_link *link);
 void sw_outbox_hold(sw_outbox *outbox, sw_store_batch *batch, const sw_entry *entry);
 void sw_outbox_load_more(sw_outbox *outbox);
 void sw_outbox_check_drained(sw_outbox *outbox);
+
+/* post.c */
+void sw_outbox_check_paused(sw_outbox *outbox);
 
 /* members.c */
 void sw_members_restore(sw_outbox *outbox);

@@ -220,6 +220,7 @@ static void attempt_done(const sw_attempt_result *result, void *arg) {
     settle(outbox, entry, result);
     sw_outbox_load_more(outbox);
     sw_outbox_pump(outbox);
+    sw_outbox_check_paused(outbox);
     sw_outbox_check_drained(outbox);
 }
 
@@ -305,7 +306,7 @@ static bool send_next(sw_outbox *outbox, int64_t *at_mono_ns) {
 void sw_outbox_pump(sw_outbox *outbox) {
     int64_t at_mono_ns = 0;
     uv_timer_stop(&outbox->due_timer);
-    while (!outbox->draining && outbox->in_flight < most_in_flight(outbox) &&
+    while (!outbox->draining && !outbox->paused && outbox->in_flight < most_in_flight(outbox) &&
            send_next(outbox, &at_mono_ns)) {
     }
     if (at_mono_ns > 0) {
