@@ -37,7 +37,7 @@ struct demo {
     sw_http_call *probe;
     sw_generator *generator;
     uv_process_t agent;
-    uv_signal_t signals[2];
+    uv_signal_t signals[3];
     uv_timer_t timer;
     int64_t started_ns; /* 0 until the agent receives */
     unsigned said;      /* which of the steps of the story were told */
@@ -206,6 +206,8 @@ static int start_agent(struct demo *demo, int otlp_port) {
     };
     uv_process_options_t spawn = {
         .exit_cb = agent_ended,
+        .flags =
+            UV_PROCESS_DETACHED, /* Ctrl-C reaches the demo alone, which ends the agent in its own time */
         .file = demo->options->program,
         .args = args,
         .env = env,
@@ -285,27 +287,33 @@ static void probe(struct demo *demo) {
     demo->probe = demo->probe == NULL ? sw_http_start(demo->http, &request) : demo->probe;
 }
 
-static const char detector_hint[] =
-    "all that was planned has happened. The detectors are in the folder named above: edit one";
+static void say_what_next(const struct demo *demo) {
+    char *text = xasprintf("all that was planned has happened. Edit a detector in %s/scripts while it runs,\n"
+                           "           or send spans of your own to %s; Ctrl-C ends it",
+                           demo->folder, demo->endpoint);
+    say(demo, text);
+    free(text);
+}
 
 static void tell_story(struct demo *demo, double seconds) {
     static const struct {
         double at;
         const char *text;
+        void (*act)(const struct demo *demo); /* instead */
     } steps[] = {
-        {ERRORS_FROM, "the bank refuses connections: most checkouts fail"},
-        {SLOW_FROM, "the product database becomes slow by 1.2 s"},
-        {ERRORS_TO, "the bank is back"},
-        {SWAP_AT, NULL},
-        {SLOW_TO, "the product database is quick again"},
-        {SLOW_TO + 15, detector_hint},
+        {ERRORS_FROM, "the bank refuses connections: most checkouts fail", NULL},
+        {SLOW_FROM, "the product database becomes slow by 1.2 s", NULL},
+        {ERRORS_TO, "the bank is back", NULL},
+        {SWAP_AT, NULL, swap_detector},
+        {SLOW_TO, "the product database is quick again", NULL},
+        {SLOW_TO + 15, NULL, say_what_next},
     };
     while (demo->said < SW_ARRAY_LEN(steps) && seconds >= steps[demo->said].at) {
-        const char *text = steps[demo->said++].text;
-        if (text != NULL) {
-            say(demo, text);
+        unsigned step = demo->said++;
+        if (steps[step].act != NULL) {
+            steps[step].act(demo);
         } else {
-            swap_detector(demo);
+            say(demo, steps[step].text);
         }
     }
 }
@@ -349,7 +357,7 @@ static int listen_for_alerts(struct demo *demo) {
 }
 
 static void run_loop(struct demo *demo) {
-    static const int numbers[] = {SIGINT, SIGTERM};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     for (size_t i = 0; i < SW_ARRAY_LEN(numbers); i++) {
         uv_signal_init(&demo->loop, &demo->signals[i]);
         demo->signals[i].data = demo;

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 
+import pytest
 from support.agent import PROGRAM, SCRIPTS, clean_environment, eventually, free_port, run
 from support.misbehave import Server
 
@@ -29,16 +30,20 @@ def test_a_demo_that_ends_too_early_says_what_is_missing(tmp_path):
     assert "Missing: high_latency of frontend was planted, and not told." in demo.stdout
 
 
-def test_the_demo_ends_cleanly_when_it_is_interrupted(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_the_demo_ends_cleanly_when_it_is_interrupted(tmp_path, number):
     out = tmp_path / "out"
     with open(out, "wb") as file:
-        process = subprocess.Popen([str(PROGRAM), "demo"], env=clean_environment(ENV), cwd=tmp_path, stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [str(PROGRAM), "demo"], env=clean_environment(ENV), cwd=tmp_path, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        )
     try:
         eventually(lambda: "healthy traffic" in out.read_text(), "the demo runs")
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, number)  # as a terminal does: every process of the group gets it
         assert process.wait(30) == 0, out.read_text()
     finally:
         process.kill()
+    assert "agent ended" not in out.read_text() and "Next: " in out.read_text()
     folder = re.search(r"(/tmp/spanwatch-demo-\w+)/scripts", out.read_text()).group(1)
     assert not os.path.exists(folder)
 
