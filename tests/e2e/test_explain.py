@@ -5,6 +5,7 @@ import time
 
 import pytest
 from support.agent import eventually, run
+from test_otlp import Sdk, receiver  # noqa: F401
 from test_silences import ask, find, matcher, silence
 
 
@@ -194,3 +195,17 @@ def test_an_explanation_of_a_detector_that_hangs_ends_and_others_wait_for_nothin
     assert by_name["detect"]["now"]["result"] == "ok"
     assert agent.metric("spanwatch_detector_paused", detector="hangs") == 0
     assert agent.stop() == 0
+
+
+def test_traces_that_were_sent_are_explained_too(receiver, webhook, tmp_path):  # noqa: F811
+    shop = Sdk(receiver, "shop")
+    slow, fast = shop.request("POST /pay", 1600), shop.request("GET /", 420)
+    shop.close()
+    eventually(lambda: webhook.reported("high_latency") == [slow], "it is told")
+    answer = explained(receiver, tmp_path, "--rule", "high_latency", "--trace", slow)
+    assert answer["trace"]["service"] == "shop" and answer["trace"]["operation"] == "POST /pay"
+    [detector] = answer["detectors"]
+    assert detector["source"] == "otlp" and detector["judged_at"] and [f["type"] for f in detector["now"]["findings"]] == ["high_latency"]
+    [detector] = explained(receiver, tmp_path, "--rule", "detect", "--trace", fast)["detectors"]
+    assert "it wants traces longer than 1000 ms" in detector["why_not"]
+    assert detector["now"]["explained"][0] == "no high_latency: duration 420 ms <= latency_threshold_ms 1000"
