@@ -60,11 +60,30 @@ function notification.group_name(alert)
   return table.concat(parts, " ")
 end
 
----The address of its first trace that has one.
+local RANKS = { worst = 1, newest = 2, representative = 3 }
+
+---Its traces, the worst, the newest and the representative one first: lists are cut at their end.
+---@param alert spanwatch.Notification
+---@return spanwatch.NotificationTrace[]
+function notification.traces(alert)
+  local ordered, places = {}, {}
+  for i, trace in ipairs(alert.traces) do
+    ordered[i], places[trace] = trace, i
+  end
+  local function rank(trace)
+    return RANKS[trace.marks and trace.marks[1]] or 4
+  end
+  table.sort(ordered, function(a, b)
+    return rank(a) < rank(b) or (rank(a) == rank(b) and places[a] < places[b])
+  end)
+  return ordered
+end
+
+---The address of its worst trace, or of the next one that has an address.
 ---@param alert spanwatch.Notification
 ---@return string?
 function notification.url(alert)
-  for _, trace in ipairs(alert.traces) do
+  for _, trace in ipairs(notification.traces(alert)) do
     if trace.url then
       return trace.url
     end
@@ -140,13 +159,17 @@ function notification.facts(alert)
   return facts
 end
 
----"2412.3 ms, card declined": what is known about one trace besides its id.
+---"2412.3 ms, worst, card declined": what is known about one trace besides its id. One that is all of worst, newest and
+---representative is the only one: that is not said.
 ---@param trace spanwatch.NotificationTrace
 ---@return string
 function notification.about_trace(trace)
   local parts = {}
   if trace.duration_ms then
     parts[1] = notification.number(trace.duration_ms) .. " ms"
+  end
+  for _, mark in ipairs(trace.marks and #trace.marks < 3 and trace.marks or {}) do
+    parts[#parts + 1] = mark
   end
   parts[#parts + 1] = trace.error_message
   return table.concat(parts, ", ")

@@ -27,7 +27,7 @@ end
 
 local function traces(alert)
   local lines = {}
-  for _, trace in ipairs(alert.traces) do
+  for _, trace in ipairs(notification.traces(alert)) do
     local link = trace.url and ("[%s](%s)"):format(trace.trace_id, trace.url) or ("`%s`"):format(trace.trace_id)
     lines[#lines + 1] = link .. " " .. cut(notification.about_trace(trace), 100)
   end

@@ -8,7 +8,7 @@ local SUMMARY_MAX, KEY_MAX, TEXT_MAX, LINKS_MAX, ALERTS_MAX = 1024, 255, 1024, 2
 
 local function links(alert)
   local list = {}
-  for _, trace in ipairs(alert.traces) do
+  for _, trace in ipairs(notification.traces(alert)) do
     if trace.url and #list < LINKS_MAX then
       list[#list + 1] = { href = trace.url, text = "trace " .. trace.trace_id }
     end

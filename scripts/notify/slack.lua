@@ -50,7 +50,7 @@ end
 
 local function traces(alert)
   local lines = {}
-  for _, trace in ipairs(alert.traces) do
+  for _, trace in ipairs(notification.traces(alert)) do
     local link = trace.url and ("<%s|%s>"):format(trace.url, trace.trace_id) or ("`%s`"):format(trace.trace_id)
     lines[#lines + 1] = link .. " " .. escape(notification.about_trace(trace), 300)
   end

@@ -80,6 +80,15 @@ test("no text is longer than Slack takes, whatever the alert holds", function(t)
   t.contains(body.attachments[1].blocks[4].text.text, "more")
 end)
 
+test("the traces that say most come first, and say what they are", function(t)
+  local traces = { trace(1), trace(2), trace(3) }
+  traces[2].marks, traces[3].marks = { "representative" }, { "worst", "newest" }
+  local text = t.formatter("slack.lua"):format(t.alert { traces = traces }).attachments[1].blocks[4].text.text
+  local third, second = text:find("worst, newest", 1, true), text:find("representative", 1, true)
+  local first = text:find(traces[1].trace_id, 1, true)
+  t.truthy(third and third < second and second < first, text)
+end)
+
 test("an alert about the agent itself, without service and traces, is a message too", function(t)
   local body = t.formatter("slack.lua"):format(t.alert { anomaly_type = "source_unreachable", service = "", operation = "" })
   t.equal(body.attachments[1].blocks[1].text.text, "source_unreachable")

@@ -38,7 +38,7 @@ end
 
 local function links(alert)
   local list = {}
-  for _, trace in ipairs(alert.traces) do
+  for _, trace in ipairs(notification.traces(alert)) do
     if trace.url and #trace.url <= 1000 and #list < LINKS_MAX then
       list[#list + 1] = { type = "Action.OpenUrl", title = "Trace " .. trace.trace_id:sub(1, 8), url = trace.url }
     end

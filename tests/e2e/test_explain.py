@@ -1,5 +1,6 @@
 """Why an alert was told or was not, and what a rule says of a trace: by verb and over HTTP."""
 
+import concurrent.futures
 import json
 import time
 
@@ -209,3 +210,18 @@ def test_traces_that_were_sent_are_explained_too(receiver, webhook, tmp_path):  
     [detector] = explained(receiver, tmp_path, "--rule", "detect", "--trace", fast)["detectors"]
     assert "it wants traces longer than 1000 ms" in detector["why_not"]
     assert detector["now"]["explained"][0] == "no high_latency: duration 420 ms <= latency_threshold_ms 1000"
+
+
+def test_one_question_about_a_rule_at_a_time_and_stopping_gives_it_up(tempo, webhook, make_agent, traffic):
+    trace = traffic.trace(time.time() - 10, duration_ms=20, service="shop", operation="GET /")[0].trace_id
+    tempo.plant(traffic)
+    agent = make_agent(tempo, webhook).wait_ready()
+    tempo.fault("hang", seconds=60, when=lambda request: "/traces/" in request.path)
+    path = f"/api/v1/explain?rule=detect&trace={trace}"
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(ask, agent, "GET", path)
+        eventually(lambda: [request for request in tempo.seen() if "/traces/" in request.path], "the trace is asked for")
+        assert ask(agent, "GET", path) == (429, {"error": "another question about a rule is being answered: ask again"})
+        assert agent.stop() == 0
+        with pytest.raises(OSError):  # the connection ends with the agent
+            first.result(timeout=20)
