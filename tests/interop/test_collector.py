@@ -115,7 +115,7 @@ def test_what_the_collector_sends_is_counted_and_told_as_it_was_planted(
         assert f"\t{word}\t" not in collector.log(), collector.log()
 
 
-def test_the_collector_waits_while_the_agent_has_no_room_and_loses_nothing_when_it_is_away(make_receiver, start_collector, accepted):
+def test_nothing_is_lost_while_the_agent_is_away(make_receiver, start_collector, accepted):
     agent = make_receiver()
     retry = "retry_on_failure: {initial_interval: 100ms, max_interval: 300ms}"
     collector = start_collector(f'otlp_grpc: {{endpoint: "127.0.0.1:{agent.grpc}", tls: {{insecure: true}}, {retry}}}')

@@ -248,6 +248,60 @@ static void a_chunked_body_over_the_limit_is_refused(void **state) {
     assert_int_equal(w->handled, 0);
 }
 
+static void all_bodies_together_have_a_limit(void **state) {
+    world *w = *state;
+    start(w, (sw_http_server_options){.address = "127.0.0.1:0", .max_body = 1000, .max_bodies = 2500});
+    sw_http_server_route(w->server, "POST", "/v1/traces", describe, w);
+    static const char head[] = "POST /v1/traces HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n";
+    char body[1000];
+    memset(body, 'b', sizeof body);
+    int fds[3];
+    for (int i = 0; i < 3; i++) {
+        fds[i] = dial(w);
+        say(w, fds[i], head, strlen(head));
+        say(w, fds[i], body, 900);
+    }
+    say(w, fds[2], body, 100);
+    assert_false(hear(w, fds[2], "}\n"));
+    assert_heard("HTTP/1.1 503");
+    assert_heard("Retry-After: 1\r\n");
+    for (int i = 0; i < 3; i++) { /* the third on the same connection, with room now */
+        if (i == 2) {
+            say(w, fds[i], head, strlen(head));
+            say(w, fds[i], body, 900);
+        }
+        say(w, fds[i], body, 100);
+        assert_false(hear(w, fds[i], "body=1000"));
+    }
+    assert_int_equal(w->handled, 3);
+    /* What a client that goes away had sent is given back. */
+    say(w, fds[0], head, strlen(head));
+    say(w, fds[0], body, 900);
+    for (int i = 0; i < 3; i++) {
+        close(fds[i]);
+    }
+    while (w->server->peers != NULL) {
+        uv_run(&w->b->loop, UV_RUN_NOWAIT);
+    }
+    assert_int_equal(w->server->body_bytes, 0);
+}
+
+static void a_request_with_two_lengths_is_refused(void **state) {
+    world *w = with_routes(state);
+    int fd = dial(w);
+    const char *request =
+        "POST /v1/traces HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\ncontent-length: 5\r\n\r\nbody";
+    say(w, fd, request, strlen(request));
+    assert_true(hear(w, fd, NULL));
+    close(fd);
+    assert_heard("HTTP/1.1 400");
+    assert_heard("the request has two lengths");
+    assert_int_equal(w->handled, 0);
+    talk(w, "POST /v1/traces HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nContent-Length: 4\r\nConnection: "
+            "close\r\n\r\nbody");
+    assert_heard("body=4:body");
+}
+
 static void a_client_that_waits_for_leave_gets_it_or_its_refusal(void **state) {
     world *w = with_routes(state);
     int fd = dial(w);
@@ -534,6 +588,8 @@ int main(void) {
         TEST(head_is_get_without_a_body),
         TEST(a_body_over_the_limit_is_refused),
         TEST(a_chunked_body_over_the_limit_is_refused),
+        TEST(all_bodies_together_have_a_limit),
+        TEST(a_request_with_two_lengths_is_refused),
         TEST(a_client_that_waits_for_leave_gets_it_or_its_refusal),
         TEST(nonsense_and_oversized_headers_close_the_connection),
         TEST(an_escaped_nul_does_not_shorten_a_path),
