@@ -81,7 +81,12 @@ static json_t *detail_of(const sw_agent *agent, const sw_inhibition *inhibition,
 
 size_t sw_api_find_alert(const sw_agent *agent, const char *prefix, char found[SW_FINGERPRINT_LEN + 1]) {
     struct search search = {.prefix = prefix, .len = strlen(prefix)};
-    if (search.len > 0) {
+    if (search.len == SW_FINGERPRINT_LEN) { /* a whole one needs no search */
+        const sw_alert *alert = sw_alerts_find(agent->alerts, prefix);
+        if (alert != NULL) {
+            look_at(alert, &search);
+        }
+    } else if (search.len > 0) {
         sw_alerts_each(agent->alerts, look_at, &search);
     }
     memcpy(found, search.found, sizeof search.found);

@@ -235,6 +235,7 @@ void sw_evaluation_findings(sw_evaluation *evaluation, const sw_alerts *alerts, 
     }
     json_object_set_new(evaluation->record, "known", json_boolean(known));
     evaluation->n_findings = n;
+    set_text(evaluation->record, "detector_sha256", n > 0 ? findings[0].detector_sha256 : NULL);
     for (size_t i = 0; i < n && i < SW_EVALUATION_FINDINGS; i++) {
         json_t *one = sw_finding_to_record(alerts, &findings[i]);
         set_count(one, "new_traces", (int64_t)sw_alerts_new_traces(alerts, &findings[i]));
@@ -271,6 +272,7 @@ static void describe(json_t *verdict, const sw_alert *alert) {
     json_object_set_new(verdict, "labels", labels);
     set_text(verdict, "state", sw_alert_state_name(alert->state));
     set_count(verdict, "starts_at_ns", alert->starts_at_ns);
+    set_count(verdict, "last_seen_ns", alert->last_seen_ns);
     if (alert->last_notified_ns > 0) {
         set_count(verdict, "last_notified_ns", alert->last_notified_ns);
     }

@@ -85,13 +85,14 @@ typedef struct sw_judged {
 } sw_judged;
 
 /* All, of one detector (NULL: of each), oldest first. `record` is
- *   {detector, source, at_ns, known, calls: [{from, to, revision, complete, estimated, reason, series,
- * requests, errors, traces, result, message}], more_calls, traces, series: [[service, operation, count,
- * errors]], more_series, findings: [{type, service, operation, fingerprints: [], value, threshold, baseline,
- * total_traces, severity, summary, traces: [], n_traces, new_traces, window_to}], more_findings, verdicts:
- * [{fingerprint, type, labels, state, told, notice, withheld, starts_at_ns, last_notified_ns, for_s}],
- * more_verdicts} in which what does not apply is left out. `judged` is the trace with that id (may be NULL:
- * none is looked for) when it was judged there, else NULL. Both are valid in the call only. */
+ *   {detector, source, detector_sha256, at_ns, known, calls: [{from, to, revision, complete, estimated,
+ * reason, series, requests, errors, traces, result, message}], more_calls, traces, series: [[service,
+ * operation, count, errors]], more_series, findings: [{type, service, operation, fingerprints: [], value,
+ * threshold, baseline, total_traces, severity, summary, traces: [], n_traces, new_traces, window_to}],
+ * more_findings, verdicts:
+ * [{fingerprint, type, labels, state, told, notice, withheld, starts_at_ns, last_seen_ns, last_notified_ns,
+ * for_s}], more_verdicts} in which what does not apply is left out. `judged` is the trace with that id (may
+ * be NULL: none is looked for) when it was judged there, else NULL. Both are valid in the call only. */
 void sw_evaluations_each(const sw_evaluations *evaluations, const char *detector, const char *trace_id,
                          void (*each)(const json_t *record, const sw_judged *judged, void *arg), void *arg);
 

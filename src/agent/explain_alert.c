@@ -101,6 +101,14 @@ static const char *notice_text(const char *notice) {
     return "something to say";
 }
 
+static void append_notice(const char *notice, const json_t *verdict, sw_buf *out) {
+    sw_buf_append_str(out, notice_text(notice));
+    if (sw_streq(notice, "resolved")) {
+        sw_buf_append_str(out, ", found last at ");
+        append_time(out, json_integer_value(json_object_get(verdict, "last_seen_ns")));
+    }
+}
+
 static void append_state(const json_t *record, const json_t *verdict, sw_buf *out) {
     const char *state = text_of(verdict, "state");
     int64_t starts = json_integer_value(json_object_get(verdict, "starts_at_ns"));
@@ -140,9 +148,11 @@ static void append_unknown(const json_t *record, sw_buf *out) {
 void sw_explain_verdict(const json_t *record, const json_t *finding, const json_t *verdict, sw_buf *out) {
     const char *told = text_of(verdict, "told"), *withheld = text_of(verdict, "withheld");
     if (told != NULL) {
-        sw_buf_printf(out, "%s: told", notice_text(told));
+        append_notice(told, verdict, out);
+        sw_buf_append_str(out, ": told");
     } else if (withheld != NULL) {
-        sw_buf_printf(out, "%s: kept back (%s)", notice_text(text_of(verdict, "notice")), withheld);
+        append_notice(text_of(verdict, "notice"), verdict, out);
+        sw_buf_printf(out, ": kept back (%s)", withheld);
     } else if (verdict != NULL) {
         append_state(record, verdict, out);
     } else if (finding != NULL && json_integer_value(json_object_get(finding, "n_traces")) > 0 &&
@@ -262,6 +272,7 @@ static void add_row(const json_t *record, const sw_judged *judged, void *arg) {
     json_t *row = json_object();
     json_object_set_new(row, "detector", json_string(text_of(record, "detector")));
     json_object_set_new(row, "source", json_string(text_of(record, "source")));
+    json_object_set(row, "detector_sha256", json_object_get(record, "detector_sha256"));
     json_object_set_new(row, "at", sw_api_time_json(json_integer_value(json_object_get(record, "at_ns"))));
     json_object_set_new(row, "window", call == NULL ? json_null() : json_deep_copy(call));
     json_object_set_new(row, "known", json_boolean(json_is_true(json_object_get(record, "known"))));
