@@ -13,11 +13,6 @@
 #define EXIT_CONFIG 78
 #define ANSWER_MAX ((size_t)64 << 20)
 
-static void count_state(const sw_alert *alert, void *arg) {
-    size_t *counts = arg;
-    counts[alert->state]++;
-}
-
 static double resident_bytes(void) {
     long pages = 0, ignored = 0;
     FILE *file = fopen("/proc/self/statm", "re");
@@ -39,8 +34,8 @@ static double cpu_seconds(void) {
 
 static void get_metrics(sw_http_exchange *exchange, void *arg) {
     sw_agent *agent = arg;
-    size_t counts[3] = {0};
-    sw_alerts_each(agent->alerts, count_state, counts);
+    size_t counts[3];
+    sw_alerts_count_states(agent->alerts, counts);
     sw_metric_set(agent->m.alerts, (double)counts[SW_ALERT_PENDING], "pending");
     sw_metric_set(agent->m.alerts, (double)counts[SW_ALERT_FIRING], "firing");
     double refused = (double)sw_alerts_refused(agent->alerts) - sw_metric_get(agent->m.alerts_refused);
@@ -151,8 +146,8 @@ static void append_receivers(const sw_agent *agent, sw_buf *out) {
 
 static void get_status(sw_http_exchange *exchange, void *arg) {
     sw_agent *agent = arg;
-    size_t counts[3] = {0};
-    sw_alerts_each(agent->alerts, count_state, counts);
+    size_t counts[3];
+    sw_alerts_count_states(agent->alerts, counts);
     char *why_not = sw_agent_not_ready(agent);
     sw_buf out;
     sw_buf_init(&out, ANSWER_MAX);

@@ -23,19 +23,12 @@ static bool reports(const sw_agent *agent, const char *detector, const char *sou
            sw_detectors_has(agent->detectors, detector, number);
 }
 
-static void note_if_gone(const sw_alert *alert, void *arg) {
+static void note_if_gone(const char *detector, const char *source, void *arg) {
     struct gone *gone = arg;
-    if (sw_streq(alert->detector, SW_AGENT_SELF) || reports(gone->agent, alert->detector, alert->source)) {
-        return;
+    if (!sw_streq(detector, SW_AGENT_SELF) && !reports(gone->agent, detector, source)) {
+        gone->reporters = xrealloc_array(gone->reporters, gone->n + 1, sizeof *gone->reporters);
+        gone->reporters[gone->n++] = (struct reporter){xstrdup(detector), xstrdup(source)};
     }
-    for (size_t i = 0; i < gone->n; i++) {
-        if (sw_streq(gone->reporters[i].detector, alert->detector) &&
-            sw_streq(gone->reporters[i].source, alert->source)) {
-            return;
-        }
-    }
-    gone->reporters = xrealloc_array(gone->reporters, gone->n + 1, sizeof *gone->reporters);
-    gone->reporters[gone->n++] = (struct reporter){xstrdup(alert->detector), xstrdup(alert->source)};
 }
 
 static void begin_record(sw_agent *agent, const char *detector, const char *source,
@@ -64,7 +57,7 @@ void sw_own_alerts(sw_agent *agent) {
     sw_findings_free(findings, n);
 
     struct gone gone = {.agent = agent};
-    sw_alerts_each(agent->alerts, note_if_gone, &gone);
+    sw_alerts_each_reporter(agent->alerts, note_if_gone, &gone);
     for (size_t i = 0; i < gone.n; i++) {
         struct reporter *reporter = &gone.reporters[i];
         begin_record(agent, reporter->detector, reporter->source, NULL, 0, true);

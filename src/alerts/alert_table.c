@@ -392,12 +392,18 @@ static void grow(sw_alert_table *table) {
     }
 }
 
+static void note(sw_alert_item *item, const sw_alert *alert) {
+    item->state = (uint32_t)alert->state & 3;
+    item->culprit = alert->culprit != NULL;
+}
+
 size_t sw_alert_table_put(sw_alert_table *table, uint64_t fingerprint, const sw_alert *alert) {
     size_t index = sw_alert_table_find(table, fingerprint);
     sw_packed_alert *packed = pack(table, alert);
     if (index != SW_ALERT_NONE) {
         free(table->items[index].packed);
         table->items[index].packed = packed;
+        note(&table->items[index], alert);
         return index;
     }
     if (table->n == table->allocated) {
@@ -405,6 +411,7 @@ size_t sw_alert_table_put(sw_alert_table *table, uint64_t fingerprint, const sw_
     }
     index = table->n++;
     table->items[index] = (sw_alert_item){.fingerprint = fingerprint, .packed = packed};
+    note(&table->items[index], alert);
     table->slots[find_slot(table, fingerprint)] = (uint32_t)index + 1;
     return index;
 }

@@ -14,8 +14,10 @@ typedef struct sw_alert_item {
     uint64_t fingerprint;
     sw_packed_alert *packed;
     int64_t due_ns;         /* while it is absent: nothing can happen to it earlier */
-    uint32_t reporter : 31; /* number of the detector and source that reported it last */
+    uint32_t reporter : 28; /* number of the detector and source that reported it last */
     uint32_t withheld : 1;  /* has something to say that must not be told yet */
+    uint32_t state : 2;     /* of the alert: seen without unpacking it */
+    uint32_t culprit : 1;   /* whether it has one */
     uint32_t seen;          /* number of the evaluation that had it last */
 } sw_alert_item;
 

@@ -137,27 +137,6 @@ void sw_alerts_expire(sw_alerts *alerts, int64_t now_ns) {
     sw_reported_expire(alerts->reported, now_ns, alerts->options.reported_ttl_ns);
 }
 
-size_t sw_alerts_count(const sw_alerts *alerts) {
-    return alerts->table.n;
-}
-
-const sw_alert *sw_alerts_find(const sw_alerts *alerts, const char *fingerprint) {
-    sw_alert_table *table = (sw_alert_table *)&alerts->table; /* only its view changes */
-    size_t index = sw_alert_table_find(table, strtoull(fingerprint, NULL, 16));
-    return index != SW_ALERT_NONE ? sw_alert_table_view(table, index) : NULL;
-}
-
-uint64_t sw_alerts_refused(const sw_alerts *alerts) {
-    return alerts->refused;
-}
-
-void sw_alerts_each(const sw_alerts *alerts, void (*each)(const sw_alert *alert, void *arg), void *arg) {
-    sw_alert_table *table = (sw_alert_table *)&alerts->table; /* only its view changes */
-    for (size_t i = 0; i < table->n; i++) {
-        each(sw_alert_table_view(table, i), arg);
-    }
-}
-
 /* ---- findings into groups ---- */
 
 /* A group that would be a new alert over the cap is refused, and counted once in an evaluation. */

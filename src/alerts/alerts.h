@@ -197,6 +197,14 @@ void sw_alerts_expire(sw_alerts *alerts, int64_t now_ns);
 /* Those that are known: also resolved ones whose notice is withheld. */
 size_t sw_alerts_count(const sw_alerts *alerts);
 void sw_alerts_each(const sw_alerts *alerts, void (*each)(const sw_alert *alert, void *arg), void *arg);
+/* Those that have a culprit; the others are passed over quickly. */
+void sw_alerts_each_with_culprit(const sw_alerts *alerts, void (*each)(const sw_alert *alert, void *arg),
+                                 void *arg);
+/* How many there are of each sw_alert_state, and who reported any of them last: both without looking into the
+ * alerts, so that 100 000 of them are no matter. */
+void sw_alerts_count_states(const sw_alerts *alerts, size_t counts[3]);
+void sw_alerts_each_reporter(const sw_alerts *alerts,
+                             void (*each)(const char *detector, const char *source, void *arg), void *arg);
 /* NULL when absent. Valid until the next call that takes the alerts. */
 const sw_alert *sw_alerts_find(const sw_alerts *alerts, const char *fingerprint);
 /* The fingerprint of the `i`th alert that the finding is about: one, or with trace_id in group_by one for

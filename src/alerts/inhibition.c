@@ -346,7 +346,7 @@ sw_inhibition *sw_inhibition_new(const sw_alerts *alerts, const sw_inhibition_op
     sw_inhibition *inhibition = xcalloc(1, sizeof *inhibition);
     inhibition->options = *options;
     if (options->by_traces) {
-        sw_alerts_each(alerts, look_for_effect, inhibition);
+        sw_alerts_each_with_culprit(alerts, look_for_effect, inhibition);
     }
     if (options->rules->n > 0 || inhibition->places != NULL) {
         sw_alerts_each(alerts, look_at, inhibition);
