@@ -102,6 +102,7 @@ struct sw_agent {
     bool inhibition_decides;
     sw_detectors *detectors;
     sw_feed feeds[SW_SOURCES];
+    char *unfed;                     /* detectors that no enabled source feeds, as they were told last */
     sw_otlp_receiver *otlp_receiver; /* what sends to the source OTLP; each may be NULL */
     sw_otlp_grpc *otlp_grpc;
 
@@ -168,6 +169,8 @@ void sw_feeds_restore(sw_agent *agent); /* what was stored */
 /* Begins to receive, where OTLP is a source. 0, or an exit code after saying why. */
 int sw_feeds_receive(sw_agent *agent);
 void sw_feeds_free(sw_agent *agent);
+/* Says which of the running detectors ask for sources that are not enabled; `arg` is the agent. */
+void sw_feeds_tell_unfed(void *arg);
 /* The source that a script may ask (a number); NULL when there is none. */
 sw_source *sw_feeds_askable(sw_agent *agent, int number);
 /* How a poll ended. */

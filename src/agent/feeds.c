@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "config/settings.h"
 #include "net/url.h"
@@ -208,6 +209,7 @@ int sw_feeds_receive(sw_agent *agent) {
 }
 
 void sw_feeds_free(sw_agent *agent) {
+    free(agent->unfed);
     for (int i = 0; i < SW_SOURCES; i++) {
         sw_feed *feed = &agent->feeds[i];
         if (feed->source != NULL) {
@@ -217,6 +219,34 @@ void sw_feeds_free(sw_agent *agent) {
         free(feed->last_poll_reason);
         feed->last_poll_reason = NULL;
     }
+}
+
+/* ---- what detectors ask for ---- */
+
+/* Said once for each version of a detector. */
+void sw_feeds_tell_unfed(void *arg) {
+    sw_agent *agent = arg;
+    sw_buf unfed;
+    sw_buf_init(&unfed, (size_t)1 << 20);
+    for (size_t i = 0; i < sw_detectors_count(agent->detectors); i++) {
+        const sw_detector *detector = sw_detectors_at(agent->detectors, i);
+        bool fed = false;
+        for (int number = 0; number < SW_SOURCES; number++) {
+            fed |= agent->feeds[number].source != NULL && sw_detector_watches(detector, number);
+        }
+        if (fed) {
+            continue;
+        }
+        char *line = xasprintf("%s %s\n", sw_detector_name(detector), sw_detector_hash(detector));
+        if (agent->unfed == NULL || strstr(agent->unfed, line) == NULL) {
+            sw_log(SW_LOG_WARN, "a detector is never called: the sources that it asks for are not enabled",
+                   "detector", sw_detector_name(detector), NULL);
+        }
+        sw_buf_append_str(&unfed, line);
+        free(line);
+    }
+    free(agent->unfed);
+    agent->unfed = sw_buf_steal(&unfed, NULL);
 }
 
 /* ---- how they are ---- */

@@ -1,6 +1,6 @@
 /*
- * The tick: every interval, measured from the start of the first, so that it does not drift. A tick that is
- * still under way when the next is due takes that one's place: it is counted and not repeated.
+ * The tick: every interval, measured from the start of the first, so that it does not drift. Where a source
+ * is still asked when the next tick is due, that takes the next one's place: it is counted and not repeated.
  */
 #include "agent/agent_internal.h"
 
@@ -50,6 +50,15 @@ static bool is_polling(const sw_agent *agent) {
         }
     }
     return false;
+}
+
+static bool all_are_polling(const sw_agent *agent) {
+    for (int i = 0; i < SW_SOURCES; i++) {
+        if (agent->feeds[i].source != NULL && !agent->feeds[i].polling) {
+            return false;
+        }
+    }
+    return is_polling(agent);
 }
 
 bool sw_tick_is_under_way(const sw_agent *agent) {
@@ -118,7 +127,9 @@ static void due(uv_timer_t *timer) {
     agent->next_tick_mono_ns = sw_tick_next(agent->next_tick_mono_ns, now,
                                             agent->config->tempo_alert_interval_secs * SW_NS_PER_S, &missed);
     missed += is_polling(agent);
-    tick(agent);
+    if (!all_are_polling(agent)) {
+        tick(agent);
+    }
     if (missed > 0) {
         sw_metric_add(agent->m.ticks_missed, missed);
     }

@@ -128,6 +128,7 @@ static void open_detectors(sw_agent *agent) {
         .host = sw_agent_host_functions(agent),
     };
     agent->detectors = sw_detectors_new(&agent->loop, agent->clock, agent->metrics, &options);
+    sw_detectors_on_change(agent->detectors, sw_feeds_tell_unfed, agent);
 }
 
 int sw_agent_open(sw_agent *agent, const sw_config *config, const sw_agent_paths *paths,

@@ -239,6 +239,7 @@ def test_detectors_ask_the_source_that_they_judge(both, tempo, webhook, scripts,
 
 def test_without_tempo_questions_are_answered_from_memory(make_agent, webhook, scripts):
     (scripts / "asks.lua").write_text(QUESTIONS)
+    (scripts / "of_tempo.lua").write_text(DETECTOR % ("source = 'tempo',", "never"))
     port = free_port()
     agent = make_agent(
         None, webhook, TEMPO_ENABLED="false", SPANWATCH_OTLP_HTTP_ADDRESS=f"127.0.0.1:{port}", SPANWATCH_OTLP_SETTLE_SECS=1,
@@ -248,3 +249,6 @@ def test_without_tempo_questions_are_answered_from_memory(make_agent, webhook, s
     sent = send(agent.wait_ready(), 2000)[0]
     labels = eventually(lambda: webhook.bodies("asked"), "it is told")[0]["labels"]
     assert (labels["found"], labels["spans"], labels["elsewhere"], labels["tempo"]) == (sent, "2", "no_source", "no_source")
+    agent.hang_up()
+    agent.wait_ticks(2)
+    assert agent.log().count("a detector is never called") == 1 and "detector=of_tempo" in agent.log()
