@@ -135,11 +135,11 @@ static void warn_if_open(const sw_agent *agent) {
     }
 }
 
-/* False when the address was chosen, and so is needed. Another program often has the default one, as a
- * collector does: that is no reason not to watch what else there is. */
+/* False when the address was chosen, or a certificate for it, and so is needed. Another program often has the
+ * default one, as a collector does: that is no reason not to watch what else there is. */
 static bool may_go_without(const sw_agent *agent, const char *address, const char *setting,
                            const char *error) {
-    if (is_set(agent->config, setting)) {
+    if (is_set(agent->config, setting) || agent->config->otlp_tls_cert_file[0] != '\0') {
         fprintf(stderr,
                 "spanwatch: cannot receive spans on %s: %s\nChoose another address with %s; an empty one is "
                 "nowhere.\n",

@@ -117,6 +117,17 @@ def test_a_certificate_that_cannot_be_used_is_said_at_the_start(make_agent, webh
     assert "server.pem" in agent.log() and "client.key" in agent.log()
 
 
+def test_a_certificate_that_cannot_be_used_is_no_reason_to_go_on_without_spans(tempo, make_agent, webhook, certificates):
+    agent = make_agent(
+        tempo, webhook, start=False, SPANWATCH_OTLP_TLS_CERT_FILE=certificates / "server.pem",
+        SPANWATCH_OTLP_TLS_KEY_FILE=certificates / "client.key",
+    )  # fmt: skip
+    for name in ("SPANWATCH_OTLP_HTTP_ADDRESS", "SPANWATCH_OTLP_GRPC_ADDRESS"):
+        agent.env.pop(name, None)  # the default ones, which may be taken
+    assert agent.start().process.wait(30) == 78
+    assert "client.key" in agent.log()
+
+
 def test_an_open_address_is_warned_of(make_agent, webhook, tmp_path):
     agent = make_agent(None, webhook, TEMPO_ENABLED="false", SPANWATCH_OTLP_HTTP_ADDRESS=f"0.0.0.0:{free_port()}").wait_ready()
     assert "anybody who reaches this machine can send spans" in agent.log()
