@@ -108,8 +108,12 @@ static void note(const sw_alert *alert, void *arg) {
     const sw_likely_cause *cause = sw_inhibition_cause(inhibition, alert->fingerprint);
     if (by != NULL || cause != NULL) {
         sw_buf_printf(args[1], "%c", alert->fingerprint[15]);
-        sw_buf_printf(args[1], by != NULL ? "<%c" : "", by != NULL ? by[15] : 0);
-        sw_buf_printf(args[1], cause != NULL ? "?%c" : "", cause != NULL ? cause->fingerprint[15] : 0);
+        if (by != NULL) {
+            sw_buf_printf(args[1], "<%c", by[15]);
+        }
+        if (cause != NULL) {
+            sw_buf_printf(args[1], "?%c", cause->fingerprint[15]);
+        }
         sw_buf_append_char(args[1], ' ');
     }
 }
