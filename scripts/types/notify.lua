@@ -6,7 +6,7 @@
 ---@class spanwatch.Format
 ---@field name? string For people.
 ---@field content_type? string Default "application/json".
----@field format fun(alert: spanwatch.Notification, config: spanwatch.FormatConfig): table|string What is sent: a table becomes JSON, text goes out as it is (2 MiB at most). Raise when it cannot be said: the default body goes out then.
+---@field format fun(alert: spanwatch.Notification, config: spanwatch.FormatConfig): table|string, string? What is sent: a table becomes JSON, text goes out as it is (2 MiB at most). And where, when that is not the receiver's URL itself: what comes behind its path, "/ID/close" or "/ID/close?identifierType=alias". Raise when it cannot be said: the default body goes out then.
 
 ---The format's own settings, `detector_config["notify/NAME"]` of the config file, and:
 ---@class spanwatch.FormatConfig

@@ -117,6 +117,7 @@ local F = {}
 ---@param config? spanwatch.FormatConfig
 ---@return any body
 ---@return string text
+---@return string? path
 function F:format(alert, config) end
 
 ---@class spanwatch.test.Detector

@@ -93,7 +93,11 @@ static void formatted(const sw_format_result *result, void *arg) {
         did_not_work(formatting, result->error);
         keep_failed(formatting, request->row);
     }
-    request->done(result->content_type, result->body, result->len, request->arg);
+    request->done(&(sw_formatted){.content_type = result->content_type,
+                                  .body = result->body,
+                                  .len = result->len,
+                                  .url_suffix = result->url_suffix},
+                  request->arg);
     free(request);
 }
 

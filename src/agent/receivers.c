@@ -24,6 +24,7 @@ static sw_http_profile profile_of(const sw_receiver_config *config) {
     return (sw_http_profile){
         .basic_auth_file = or_null(config->basic_auth_file),
         .bearer_token_file = or_null(config->bearer_token_file),
+        .authorization_type = or_null(config->authorization_type),
         .ca_file = or_null(config->ca_file),
         .client_cert_file = or_null(config->client_cert_file),
         .client_key_file = or_null(config->client_key_file),

@@ -108,15 +108,15 @@ static void posted(bool delivered, const char *message, void *arg) {
     }
 }
 
-static void post(sw_resending *resending, const char *content_type, const char *body, size_t len) {
-    resending->post = sw_outbox_post(resending->receiver->outbox, content_type, body, len, posted, resending);
+static void post(sw_resending *resending, const sw_formatted *what) {
+    resending->post = sw_outbox_post(resending->receiver->outbox, what, posted, resending);
 }
 
-static void formatted(const char *content_type, const char *body, size_t len, void *arg) {
+static void formatted(const sw_formatted *result, void *arg) {
     sw_resending *resending = arg;
     resending->formatting = NULL;
-    if (body != NULL) {
-        post(resending, content_type, body, len);
+    if (result->body != NULL) {
+        post(resending, result);
     } else { /* that is an alert of its own; the default form is of no use here */
         end_round(resending);
     }
@@ -130,7 +130,9 @@ static void next_batch(sw_resending *resending) {
         return;
     }
     if (format.start == NULL) {
-        post(resending, "application/json", resending->batch.data, resending->batch.len);
+        post(resending, &(sw_formatted){.content_type = "application/json",
+                                        .body = resending->batch.data,
+                                        .len = resending->batch.len});
         return;
     }
     resending->row = (sw_outbox_row){

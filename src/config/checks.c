@@ -101,6 +101,12 @@ static char *check_mute_times(const char *text) {
     return why;
 }
 
+static char *check_word(const char *text) {
+    return text[0] != '\0' && made_of(text, strlen(text), LETTERS DIGITS "-_")
+               ? NULL
+               : xstrdup("must be a word, such as Bearer");
+}
+
 static char *check_format(const char *text) {
     return made_of(text, strlen(text), LETTERS DIGITS "_-")
                ? NULL
@@ -122,6 +128,8 @@ char *sw_check_text(const sw_setting *setting, const char *text) {
         return check_trace_url(text);
     case offsetof(sw_config, tempo_tenant):
         return check_tenant(text);
+    case offsetof(sw_config, webhook_authorization_type):
+        return check_word(text);
     case offsetof(sw_config, webhook_format):
         return check_format(text);
     case offsetof(sw_config, mute_time_intervals):

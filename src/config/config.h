@@ -33,7 +33,7 @@ typedef struct sw_receiver_config {
     char *format, *format_secret_file;
     char *format_config_json; /* settings of the format, over detector_config["notify/FORMAT"]; "{}" */
     sw_string_list headers;
-    char *basic_auth_file, *bearer_token_file, *hmac_secret_file;
+    char *basic_auth_file, *bearer_token_file, *authorization_type, *hmac_secret_file;
     char *ca_file, *client_cert_file, *client_key_file;
     char *proxy;
     bool insecure_tls;

@@ -25,6 +25,7 @@ static const struct receiver_key {
     KEY(headers, "SPANWATCH_WEBHOOK_HEADERS", false),
     KEY(basic_auth_file, "SPANWATCH_WEBHOOK_BASIC_AUTH_FILE", false),
     KEY(bearer_token_file, "SPANWATCH_WEBHOOK_BEARER_TOKEN_FILE", false),
+    KEY(authorization_type, "SPANWATCH_WEBHOOK_AUTHORIZATION_TYPE", false),
     KEY(hmac_secret_file, "SPANWATCH_WEBHOOK_HMAC_SECRET_FILE", false),
     KEY(ca_file, "SPANWATCH_WEBHOOK_CA_FILE", true),
     KEY(client_cert_file, "SPANWATCH_WEBHOOK_CLIENT_CERT_FILE", false),

@@ -44,9 +44,16 @@
 #define SW_OUTBOX_MAX_BYTES ((size_t)32 << 20) /* bodies in memory; beyond it rows are only in the store */
 
 /* Turns the body of a row into what the receiver takes, just before an attempt. `start` gives a handle for
- * cancel(); `done` exactly once, from the loop, unless cancelled: with a body (copied), or with NULL when
- * there is none; then the row's own goes out. The row stays valid until then. */
-typedef void (*sw_row_formatted)(const char *content_type, const char *body, size_t len, void *arg);
+ * cancel(); `done` exactly once, from the loop, unless cancelled, with what is copied. Without a body the
+ * row's own goes out. The row stays valid until then. */
+typedef struct sw_formatted {
+    const char *content_type;
+    const char *body; /* NULL: there is none */
+    size_t len;
+    const char
+        *url_suffix; /* where it goes beneath the receiver's URL (base/url_suffix.h); NULL: to the URL */
+} sw_formatted;
+typedef void (*sw_row_formatted)(const sw_formatted *formatted, void *arg);
 typedef struct sw_row_format {
     void *(*start)(const sw_outbox_row *row, sw_row_formatted done, void *done_arg, void *arg);
     void (*cancel)(void *handle, void *arg);
@@ -126,8 +133,7 @@ typedef struct sw_post sw_post;
 /* `message`: what came of it, for people. Exactly once, from the loop, unless cancelled. */
 typedef void (*sw_post_done)(bool delivered, const char *message, void *arg);
 /* One request with the receiver's URL, credentials and signature. Copies the body. */
-sw_post *sw_outbox_post(sw_outbox *outbox, const char *content_type, const char *body, size_t len,
-                        sw_post_done done, void *arg);
+sw_post *sw_outbox_post(sw_outbox *outbox, const sw_formatted *what, sw_post_done done, void *arg);
 void sw_post_cancel(sw_post *post); /* before the outbox is freed */
 
 size_t sw_outbox_depth(const sw_outbox *outbox); /* rows not delivered, without dead letters */

@@ -25,7 +25,8 @@ typedef struct sw_attempt_result {
 /* `done` exactly once, from the loop, unless cancelled. */
 typedef void (*sw_attempt_done)(const sw_attempt_result *result, void *arg);
 sw_attempt *sw_webhook_start(sw_http_client *http, sw_secrets *secrets, const sw_receiver_options *options,
-                             const sw_outbox_row *row, int64_t now_ns, sw_attempt_done done, void *arg);
+                             const sw_outbox_row *row, const char *url_suffix, int64_t now_ns,
+                             sw_attempt_done done, void *arg);
 void sw_webhook_cancel(sw_attempt *attempt);
 /* Copies the body; the write is made on the pool, so that a reader of standard output who is slow holds up
  * nothing else. A write that is cancelled goes on, unheard. */

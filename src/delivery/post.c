@@ -35,22 +35,21 @@ static void answered(const sw_attempt_result *result, void *arg) {
     free(post);
 }
 
-sw_post *sw_outbox_post(sw_outbox *outbox, const char *content_type, const char *body, size_t len,
-                        sw_post_done done, void *arg) {
+sw_post *sw_outbox_post(sw_outbox *outbox, const sw_formatted *what, sw_post_done done, void *arg) {
     char key[37];
     sw_uuid4(key);
     sw_outbox_row row = {
         .receiver = (char *)outbox->options.name,
         .fingerprint = "",
         .idempotency_key = key,
-        .content_type = (char *)content_type,
-        .body = (char *)body,
-        .body_len = len,
+        .content_type = (char *)what->content_type,
+        .body = (char *)what->body,
+        .body_len = what->len,
     };
     sw_post *post = xcalloc(1, sizeof *post);
     post->done = done;
     post->arg = arg;
-    post->attempt = sw_webhook_start(outbox->http, outbox->secrets, &outbox->options, &row,
+    post->attempt = sw_webhook_start(outbox->http, outbox->secrets, &outbox->options, &row, what->url_suffix,
                                      sw_wall_ns(outbox->clock), answered, post);
     return post;
 }

@@ -236,24 +236,25 @@ static size_t most_in_flight(const sw_outbox *outbox) {
 }
 
 /* The row as it is sent now: the one that is kept has the default body. */
-static void attempt(sw_outbox *outbox, sw_entry *entry, const sw_outbox_row *row) {
+static void attempt(sw_outbox *outbox, sw_entry *entry, const sw_outbox_row *row, const char *url_suffix) {
     entry->started_mono_ns = sw_mono_ns(outbox->clock);
     entry->attempt = to_stdout(outbox)
                          ? sw_stdout_start(outbox->loop, row, attempt_done, entry)
-                         : sw_webhook_start(outbox->http, outbox->secrets, &outbox->options, row,
+                         : sw_webhook_start(outbox->http, outbox->secrets, &outbox->options, row, url_suffix,
                                             sw_wall_ns(outbox->clock), attempt_done, entry);
 }
 
-static void formatted(const char *content_type, const char *body, size_t len, void *arg) {
+static void formatted(const sw_formatted *result, void *arg) {
     sw_entry *entry = arg;
     sw_outbox_row row = entry->row;
     entry->formatting = NULL;
-    if (body != NULL) {
-        row.content_type = (char *)content_type;
-        row.body = (char *)body;
-        row.body_len = len;
+    bool good = result->body != NULL;
+    if (good) {
+        row.content_type = (char *)result->content_type;
+        row.body = (char *)result->body;
+        row.body_len = result->len;
     }
-    attempt(entry->outbox, entry, &row);
+    attempt(entry->outbox, entry, &row, good ? result->url_suffix : NULL);
 }
 
 static void start(sw_outbox *outbox, sw_entry *entry) {
@@ -265,7 +266,7 @@ static void start(sw_outbox *outbox, sw_entry *entry) {
     if (format->start != NULL && !to_stdout(outbox)) {
         entry->formatting = format->start(&entry->row, formatted, entry, format->arg);
     } else {
-        attempt(outbox, entry, &entry->row);
+        attempt(outbox, entry, &entry->row, NULL);
     }
 }
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/url_suffix.h"
 #include "delivery/outbox_internal.h"
 
 #define ANSWER_MAX 65536 /* bytes of the answer's body that are read, and not used */
@@ -98,7 +99,8 @@ static char *signature_line(sw_secrets *secrets, const sw_receiver_options *opti
 }
 
 sw_attempt *sw_webhook_start(sw_http_client *http, sw_secrets *secrets, const sw_receiver_options *options,
-                             const sw_outbox_row *row, int64_t now_ns, sw_attempt_done done, void *arg) {
+                             const sw_outbox_row *row, const char *url_suffix, int64_t now_ns,
+                             sw_attempt_done done, void *arg) {
     sw_attempt *attempt = xcalloc(1, sizeof *attempt);
     attempt->done = done;
     attempt->arg = arg;
@@ -106,11 +108,12 @@ sw_attempt *sw_webhook_start(sw_http_client *http, sw_secrets *secrets, const sw
     char *signature = sign ? signature_line(secrets, options, row, now_ns, attempt->unsigned_because) : NULL;
     char *type = xasprintf("Content-Type: %s", row->content_type);
     char *key = xasprintf("Idempotency-Key: %s", row->idempotency_key);
+    char *url = url_suffix != NULL ? sw_url_with_suffix(options->url, url_suffix) : xstrdup(options->url);
     const char *headers[] = {type, key, signature, NULL};
     sw_http_request request = {
         .method = "POST",
         /* What cannot be signed must not be sent: without a URL the client says so, in its own time. */
-        .url = sign && signature == NULL ? "" : options->url,
+        .url = sign && signature == NULL ? "" : url,
         .profile = &options->profile,
         .headers = headers,
         .body = row->body,
@@ -124,6 +127,7 @@ sw_attempt *sw_webhook_start(sw_http_client *http, sw_secrets *secrets, const sw
     attempt->call = sw_http_start(http, &request);
     free(type);
     free(key);
+    free(url);
     free(signature);
     return attempt;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/url_suffix.h"
 #include "detectors/convert.h"
 #include "detectors/require.h"
 #include "detectors/worker.h"
@@ -170,16 +171,23 @@ static void answered(sw_worker *worker, const sw_outcome *outcome, void *arg) {
     for (const char *c = content_type; good && *c != '\0'; c++) {
         good = *c >= ' ' && *c <= '~'; /* it goes into a header */
     }
+    const msgpack_object *suffix = sw_map_get(outcome->reply, "url_suffix");
+    char *url_suffix = suffix != NULL ? sw_map_str(outcome->reply, "url_suffix", SW_URL_SUFFIX_MAX) : NULL;
+    good = good && (suffix == NULL ||
+                    (url_suffix != NULL && sw_url_suffix_check(url_suffix, strlen(url_suffix)) == NULL));
     if (good) {
         formatter->loaded = true;
         formatter->losses = 0;
         finish(formatter, &(sw_format_result){.body = body->via.bin.size > 0 ? body->via.bin.ptr : "",
                                               .len = body->via.bin.size,
-                                              .content_type = content_type});
+                                              .content_type = content_type,
+                                              .url_suffix = url_suffix});
     } else {
-        failed(formatter, &(sw_outcome){.message = "the worker's reply has no body, or no content type"});
+        failed(formatter,
+               &(sw_outcome){.message = "the worker's reply has no body, no content type, or no good path"});
     }
     free(content_type);
+    free(url_suffix);
 }
 
 static void send_first(sw_formatter *formatter, const char *source, size_t source_len, char **error) {

@@ -31,7 +31,8 @@ typedef struct sw_format_result {
     const char *body; /* NULL when it failed */
     size_t len;
     const char *content_type;
-    const char *error; /* why it failed */
+    const char *url_suffix; /* base/url_suffix.h, checked; NULL when it is not said */
+    const char *error;      /* why it failed */
 } sw_format_result;
 typedef void (*sw_format_done)(const sw_format_result *result, void *arg);
 

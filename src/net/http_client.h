@@ -47,9 +47,10 @@ const char *sw_http_error_name(sw_http_error error);
 /* How to talk to one server. Plain data; strings belong to the caller and must live as long as the requests
  * that use it. Files are read again when their modification time changes. NULL means "not used". */
 typedef struct sw_http_profile {
-    const char *basic_auth_file;   /* one line "user:password" */
-    const char *bearer_token_file; /* one line */
-    const char *ca_file;           /* PEM bundle instead of the system's */
+    const char *basic_auth_file;    /* one line "user:password" */
+    const char *bearer_token_file;  /* one line */
+    const char *authorization_type; /* what stands before the token instead of Bearer */
+    const char *ca_file;            /* PEM bundle instead of the system's */
     const char *pinned_cert_file; /* PEM: the server must have the key of this certificate; who signed it, for
                                    * which name and until when does not matter then */
     const char *client_cert_file; /* PEM */

@@ -137,7 +137,8 @@ static bool set_basic_auth(sw_http_call *call, const char *path, sw_secrets *sec
     return true;
 }
 
-static bool set_bearer(sw_http_call *call, const char *path, sw_secrets *secrets) {
+static bool set_bearer(sw_http_call *call, const sw_http_profile *profile, sw_secrets *secrets) {
+    const char *path = profile->bearer_token_file, *type = profile->authorization_type;
     char error[256];
     size_t len = 0;
     const char *token = sw_secrets_get(secrets, path, &len, error);
@@ -149,6 +150,13 @@ static bool set_bearer(sw_http_call *call, const char *path, sw_secrets *secrets
         http_call_fail(call, SW_HTTP_BAD_REQUEST,
                        "cannot use secret file %s: it is not one line with one token", path);
         return false;
+    }
+    if (type != NULL && strcmp(type, "Bearer") != 0) {
+        char *line = xasprintf("Authorization: %s %s", type, token);
+        bool good = append_header(call, line);
+        explicit_bzero(line, strlen(line));
+        free(line);
+        return good;
     }
     curl_easy_setopt(call->easy, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
     curl_easy_setopt(call->easy, CURLOPT_XOAUTH2_BEARER, token);
@@ -276,7 +284,7 @@ bool http_call_prepare(sw_http_call *call, const sw_http_request *request, sw_se
     }
     if (profile != NULL &&
         ((profile->basic_auth_file != NULL && !set_basic_auth(call, profile->basic_auth_file, secrets)) ||
-         (profile->bearer_token_file != NULL && !set_bearer(call, profile->bearer_token_file, secrets)) ||
+         (profile->bearer_token_file != NULL && !set_bearer(call, profile, secrets)) ||
          !set_tls(call, profile))) {
         return false;
     }

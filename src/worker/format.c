@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/url_suffix.h"
+
 #define MAX_BODY ((size_t)2 << 20)
 
 /* Where the script's function and the functions of `json` lie in the registry. */
@@ -91,6 +93,22 @@ void sw_formatter_body(lua_State *L) {
     }
 }
 
+void sw_formatter_url_suffix(lua_State *L) {
+    if (lua_isnil(L, -1)) {
+        return;
+    }
+    if (lua_type(L, -1) != LUA_TSTRING) {
+        sw_shape_error(L, "format returned a %s behind the body; it must be a path, such as \"/ID/close\"",
+                       luaL_typename(L, -1));
+    }
+    size_t len;
+    const char *suffix = lua_tolstring(L, -1, &len);
+    const char *wrong = sw_url_suffix_check(suffix, len);
+    if (wrong != NULL) {
+        sw_shape_error(L, "format returned a path that cannot be added to the receiver's URL: %s", wrong);
+    }
+}
+
 static void load(lua_State *L, sw_worker *worker) {
     const char *path = sw_run_source(L);
     sw_formatter_describe(L, lua_gettop(L), path, worker->content_type);
@@ -125,12 +143,18 @@ int sw_call_format(lua_State *L) {
         lua_newtable(L);
         lua_replace(L, -2);
     }
-    lua_call(L, 2, 1);
+    lua_call(L, 2, 2);
+    sw_formatter_url_suffix(L);
+    const char *suffix = lua_tostring(L, -1); /* stays below the body */
+    lua_insert(L, -2);
     sw_formatter_body(L);
     size_t len;
     const char *body = lua_tolstring(L, -1, &len);
     msgpack_packer *pk = &worker->reply.packer;
-    msgpack_pack_map(pk, 3);
+    msgpack_pack_map(pk, suffix != NULL ? 4 : 3);
+    if (suffix != NULL) {
+        sw_pack_key_str(pk, "url_suffix", suffix);
+    }
     sw_pack_key_bool(pk, "ok", true);
     sw_pack_key_str(pk, "content_type", worker->content_type);
     sw_pack_str(pk, "body");

@@ -12,5 +12,8 @@ int sw_call_format(lua_State *L);
 void sw_formatter_describe(lua_State *L, int table, const char *path, char *content_type);
 /* Turns what the function returned, at the top, into the text of the body. Raises. */
 void sw_formatter_body(lua_State *L);
+/* Checks what the function returned behind it, at the top: nil, or a path and query for the receiver's URL.
+ * Raises. */
+void sw_formatter_url_suffix(lua_State *L);
 
 #endif

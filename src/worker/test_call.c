@@ -90,11 +90,14 @@ static int host_formatter(lua_State *L) {
     return 2;
 }
 
-/* body(what format returned) → the text that would be sent */
+/* body(what format returned) → the text that would be sent, and the path that comes behind the URL */
 static int host_body(lua_State *L) {
-    lua_settop(L, 1);
+    lua_settop(L, 2);
+    sw_formatter_url_suffix(L);
+    lua_insert(L, 1);
     sw_formatter_body(L);
-    return 1;
+    lua_insert(L, 1);
+    return 2;
 }
 
 static int host_copy(lua_State *L) {

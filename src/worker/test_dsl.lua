@@ -250,8 +250,8 @@ function Formatter:format(alert, config)
   if type(alert) ~= "table" then
     error("format takes an alert: t.alert{...}", 2)
   end
-  local text = host.body(self.run(host.copy(alert, "alert"), host.copy(config or {}, "config")))
-  return json.decode(text) or text, text
+  local text, path = host.body(self.run(host.copy(alert, "alert"), host.copy(config or {}, "config")))
+  return json.decode(text) or text, text, path
 end
 
 local function new_test()

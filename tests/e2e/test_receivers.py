@@ -176,6 +176,32 @@ def test_each_has_its_own_format_headers_signature_and_secrets_that_are_read_aga
     assert len(hooks["pager"].seen()) == 2, "send_resolved = false"
 
 
+def test_opsgenie_is_told_the_end_at_another_address_with_its_kind_of_key(hooks, start, config, scripts, tmp_path):
+    (tmp_path / "key").write_text("k3y\n")
+    url = f"{hooks['pager'].url}/v2/alerts?region=eu"
+    configure(config, receivers(pager=(url, f"format = 'opsgenie', bearer_token_file = '{tmp_path / 'key'}', authorization_type = 'GenieKey'")),
+              'route = { receiver = "pager" }')  # fmt: skip
+    start()
+    find(scripts, "{ type = 'slow', service = 'shop', severity = 'critical' }")
+    (created,) = eventually(hooks["pager"].seen, "created")
+    find(scripts, "")
+    closed = eventually(lambda: hooks["pager"].seen()[1:], "closed")[0]
+    body = json.loads(created.body)
+    assert (created.path, created.query) == ("/v2/alerts", "region=eu") and body["priority"] == "P1"
+    assert (closed.path, closed.query) == (f"/v2/alerts/{body['alias']}/close", "region=eu&identifierType=alias")
+    assert {request.headers["authorization"] for request in (created, closed)} == {"GenieKey k3y"}
+
+
+def test_a_format_that_leads_elsewhere_fails(hooks, start, config, scripts):
+    (scripts / "notify" / "own.lua").write_text("return { format = function() return 'x', '/../admin' end }")
+    configure(config, receivers(pager=(hooks["pager"].hook, "format = 'own'")), 'route = { receiver = "pager" }')
+    start()
+    find(scripts, "{ type = 'slow', service = 'shop' }")
+    failing = eventually(lambda: hooks["pager"].bodies("formatter_failing"), "an alert")[0]
+    assert "empty, . or .." in failing["error_message"]
+    assert {request.path for request in hooks["pager"].seen()} == {"/hook"}, "the default form goes to the URL"
+
+
 def test_a_proxy_and_tls_of_its_own(hooks, start, config, scripts, certificates, make_webhook, mutual_tls):
     safe = make_webhook(tls=mutual_tls)
     tls = "ca_file = '{0}/ca.pem', client_cert_file = '{0}/client.pem', client_key_file = '{0}/client.key'".format(certificates)

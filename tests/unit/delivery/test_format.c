@@ -5,6 +5,7 @@
 static struct {
     sw_row_formatted done;
     void *done_arg;
+    const char *url_suffix;
     unsigned started, cancelled;
     char row[64];
 } formatter;
@@ -34,7 +35,11 @@ static int set_up_format(void **state) {
 }
 
 static void formatter_answers(const char *content_type, const char *body) {
-    formatter.done(content_type, body, body != NULL ? strlen(body) : 0, formatter.done_arg);
+    formatter.done(&(sw_formatted){.content_type = content_type,
+                                   .body = body,
+                                   .len = body != NULL ? strlen(body) : 0,
+                                   .url_suffix = formatter.url_suffix},
+                   formatter.done_arg);
 }
 
 static void what_the_format_made_is_sent_and_the_row_keeps_its_own(void **state) {
@@ -55,6 +60,20 @@ static void what_the_format_made_is_sent_and_the_row_keeps_its_own(void **state)
     run_until_idle(f);
     assert_string_equal(bodies(f), "formatted 1 formatted 2");
     assert_int_equal(stored_rows(f), 0);
+}
+
+static void what_the_format_adds_to_the_url_is_where_it_goes(void **state) {
+    struct fixture *f = *state;
+    formatter.url_suffix = "/4711/close?by=alias";
+    send_one(f, "a", "plain");
+    formatter_answers("text/x", "formatted");
+    run_until_idle(f);
+    assert_non_null(strstr(f->receiver.got[0].head, "POST /hook/4711/close?by=alias HTTP/1.1\r\n"));
+    send_one(f, "a", "plain");
+    formatter_answers("text/x", NULL);
+    run_until_idle(f);
+    assert_non_null(
+        strstr(f->receiver.got[1].head, "POST /hook HTTP/1.1\r\n")); /* the default body is for the URL */
 }
 
 static void without_a_formatted_body_the_row_goes_out_as_it_is(void **state) {
@@ -84,6 +103,7 @@ static void what_is_being_formatted_at_the_end_is_cancelled_and_kept(void **stat
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        FORMAT_TEST(what_the_format_adds_to_the_url_is_where_it_goes),
         FORMAT_TEST(what_the_format_made_is_sent_and_the_row_keeps_its_own),
         FORMAT_TEST(without_a_formatted_body_the_row_goes_out_as_it_is),
         FORMAT_TEST(what_is_being_formatted_at_the_end_is_cancelled_and_kept),

@@ -67,13 +67,18 @@ static void take_answer(bool delivered, const char *message, void *arg) {
     snprintf(seen->message, sizeof seen->message, "%s", message);
 }
 
+static sw_post *post(struct fixture *f, const char *body, struct answer_seen *seen) {
+    sw_formatted what = {.content_type = "text/x", .body = body, .len = strlen(body)};
+    return sw_outbox_post(f->outbox, &what, take_answer, seen);
+}
+
 static void a_post_goes_out_while_rows_wait_and_leaves_none(void **state) {
     struct fixture *f = *state;
     struct answer_seen seen = {0};
     int paused = 0;
     sw_outbox_pause(f->outbox, count_call, &paused);
     send_one(f, "a", "row");
-    sw_outbox_post(f->outbox, "text/x", "now", 3, take_answer, &seen);
+    post(f, "now", &seen);
     assert_int_equal(seen.calls, 0);
     while (seen.calls == 0) {
         uv_run(&f->loop, UV_RUN_ONCE);
@@ -84,7 +89,7 @@ static void a_post_goes_out_while_rows_wait_and_leaves_none(void **state) {
     assert_non_null(strstr(f->receiver.got[0].head, "Content-Type: text/x"));
     assert_int_equal(stored_rows(f), 1);
     f->receiver.answers[1] = STATUS("500 No");
-    sw_outbox_post(f->outbox, "text/x", "again", 5, take_answer, &seen);
+    post(f, "again", &seen);
     while (seen.calls == 1) {
         uv_run(&f->loop, UV_RUN_ONCE);
     }
@@ -102,9 +107,9 @@ static void a_post_that_is_cancelled_says_nothing(void **state) {
     struct fixture *f = *state;
     struct answer_seen seen = {0};
     f->receiver.answers[0] = HANG;
-    sw_post *post = sw_outbox_post(f->outbox, "text/x", "now", 3, take_answer, &seen);
+    sw_post *started = post(f, "now", &seen);
     run_until_received(f, 1);
-    sw_post_cancel(post);
+    sw_post_cancel(started);
     run_until_idle(f);
     assert_int_equal(seen.calls, 0);
 }

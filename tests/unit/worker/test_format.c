@@ -122,9 +122,32 @@ static void a_detector_formats_nothing(void **state) {
     assert_int_equal(peer_end(&p), 0);
 }
 
+static void a_second_value_is_where_the_body_goes_beneath_the_url(void **state) {
+    (void)state;
+    peer p;
+    const msgpack_object *reply =
+        first(&p, "return { format = function() return 'x', '/4711/close?by=alias' end }");
+    assert_body(reply, "x");
+    assert_text(reply, "url_suffix", "/4711/close?by=alias");
+    assert_int_equal(peer_end(&p), 0);
+    static const char *const bad[] = {"3", "'http://else.where/'", "'//else.where'", "'/a/../..'", "'/a\\0b'",
+                                      "{}"};
+    for (size_t i = 0; i < SW_ARRAY_LEN(bad); i++) {
+        char *source = xasprintf("return { format = function() return 'x', %s end }", bad[i]);
+        assert_error(first(&p, source), "shape", "path");
+        assert_int_equal(peer_end(&p), 0);
+        free(source);
+    }
+    reply = first(&p, "return { format = function() return 'x', nil end }");
+    assert_body(reply, "x");
+    assert_null(sw_map_get(reply, "url_suffix"));
+    assert_int_equal(peer_end(&p), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_table_becomes_json_and_null_is_nil),
+        cmocka_unit_test(a_second_value_is_where_the_body_goes_beneath_the_url),
         cmocka_unit_test(text_is_sent_as_it_is_and_later_calls_need_no_source),
         cmocka_unit_test(what_is_no_format_is_a_shape_error),
         cmocka_unit_test(a_format_that_raised_goes_on_and_one_that_was_never_loaded_does_not),

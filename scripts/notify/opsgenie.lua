@@ -1,0 +1,95 @@
+-- Opsgenie's alert API: TEMPO_ALERT_WEBHOOK_URL is https://api.opsgenie.com/v2/alerts (or api.eu.opsgenie.com),
+-- SPANWATCH_WEBHOOK_BEARER_TOKEN_FILE holds the API key, and SPANWATCH_WEBHOOK_AUTHORIZATION_TYPE is GenieKey.
+-- https://docs.opsgenie.com/docs/alert-api
+-- config: responders (a list as Opsgenie has it, { { name = "ops", type = "team" } }), tags (a list of texts),
+-- priorities ({ critical = "P1", warning = "P3", info = "P5" }).
+local notification = require("notification")
+local cut = notification.cut
+
+local MESSAGE_MAX, ALIAS_MAX, DESCRIPTION_MAX, ENTITY_MAX, SOURCE_MAX, TAG_MAX, NOTE_MAX = 130, 512, 15000, 512, 100, 50, 25000
+local DETAIL_MAX, TAGS_MAX = 500, 20 -- all details together have 8000 characters
+local PRIORITIES = { critical = "P1", warning = "P3", info = "P5" }
+
+-- FNV-1a of 32 bits: aliases that are too long must not become the same by being cut.
+local function hash(text)
+  local sum = 0x811c9dc5
+  for i = 1, #text do
+    sum = ((sum ~ text:byte(i)) * 0x01000193) & 0xffffffff
+  end
+  return ("%08x"):format(sum)
+end
+
+-- The same over the alert's life; of a group, which is one alert there, its key.
+local function alias(alert)
+  local text = alert.alerts and "group " .. alert.group_key or alert.fingerprint
+  return utf8.len(text) and utf8.len(text) <= ALIAS_MAX and text or cut(text, ALIAS_MAX - 9) .. "#" .. hash(text)
+end
+
+local function encoded(text)
+  return (text:gsub("[^%w_~-]", function(c)
+    return ("%%%02X"):format(c:byte())
+  end))
+end
+
+local function description(alert)
+  local lines = { alert.summary }
+  for _, one in ipairs(notification.is_group(alert) and alert.alerts or {}) do
+    lines[#lines + 1] = notification.title(one) .. ": " .. cut(one.summary, 200)
+  end
+  for _, trace in ipairs(alert.traces) do
+    lines[#lines + 1] = trace.url and trace.url .. " " .. cut(notification.about_trace(trace), 200) or nil
+  end
+  return notification.join(lines, DESCRIPTION_MAX, alert.truncated_alerts)
+end
+
+local function details(alert)
+  local all, left = {}, 8000
+  local function add(name, value)
+    value = cut(value, DETAIL_MAX)
+    left = left - #name - #value
+    all[name] = left > 0 and value or nil
+  end
+  for _, fact in ipairs(notification.facts(alert)) do
+    add(fact.name, fact.value)
+  end
+  for name, value in pairs(alert.labels) do
+    add("label " .. name, value)
+  end
+  return all
+end
+
+local function tags(alert, config)
+  local all = {}
+  for _, tag in ipairs(config.tags or { alert.anomaly_type, alert.severity }) do
+    all[#all + 1] = #all < TAGS_MAX and cut(tag, TAG_MAX) or nil
+  end
+  return all
+end
+
+local function create(alert, config)
+  local service = alert.service or ""
+  return {
+    message = cut(notification.title(alert), MESSAGE_MAX),
+    alias = alias(alert),
+    description = description(alert),
+    responders = config.responders,
+    tags = tags(alert, config),
+    details = details(alert),
+    entity = service ~= "" and cut(service, ENTITY_MAX) or nil,
+    source = cut("spanwatch " .. alert.detector, SOURCE_MAX),
+    priority = (config.priorities or PRIORITIES)[alert.severity],
+  }
+end
+
+return {
+  name = "Opsgenie",
+
+  format = function(alert, config)
+    if alert.status == "resolved" and (alert.group_firing or 0) == 0 then
+      local note = cut("over: " .. alert.summary, NOTE_MAX)
+      return { source = cut("spanwatch " .. alert.detector, SOURCE_MAX), note = note },
+        "/" .. encoded(alias(alert)) .. "/close?identifierType=alias"
+    end
+    return create(alert, config)
+  end,
+}
