@@ -7,6 +7,7 @@
 
 #define HOUR_NS (3600 * SW_NS_PER_S)
 #define COMBINED_AT_ONCE 64  /* notifications put together and not stored yet */
+#define ROWS_PER_PASS 1000   /* put together in one pass of the loop, if they are of several groups */
 #define MAX_GROUPS 10000     /* empty ones of which the last notification is remembered */
 #define EXPIRE_EVERY 256     /* notifications */
 #define HELD_BACK "\x1fheld" /* the group of what waited for the limit: no route has such a key */
@@ -194,9 +195,10 @@ static void combine(sw_outbox *outbox, sw_lane *lane, struct taken *taken, const
     } else {
         sw_queue_put_first(lane, base);
     }
-    for (size_t i = 0; i < combined.n; i++) {
+    for (size_t i = 0; i < combined.n - combined.n_truncated; i++) {
         sw_queue_tell(&outbox->queue, base, combined.alerts[i].fingerprint);
     }
+    outbox->combined_in_pass += taken->n;
     store(outbox, base, taken);
     if (n_changes > 0) {
         sw_records_added(outbox, n_changes);
@@ -257,9 +259,13 @@ static void combine_held_back(sw_outbox *outbox) {
     free(behind.entries);
 }
 
-bool sw_outbox_combine(sw_outbox *outbox, sw_entry *entry) {
+bool sw_outbox_combine(sw_outbox *outbox, sw_entry *entry, int64_t *at_mono_ns) {
     if (outbox->n_storing >= COMBINED_AT_ONCE) {
         return false; /* what is stored calls for more */
+    }
+    if (outbox->combined_in_pass >= ROWS_PER_PASS) {
+        *at_mono_ns = sw_mono_ns(outbox->clock);
+        return false;
     }
     if (outbox->holding) {
         combine_held_back(outbox);

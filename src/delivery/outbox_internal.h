@@ -199,6 +199,7 @@ struct sw_outbox {
 
     /* What is told together (groups.c). */
     size_t n_reserved;         /* combined and not sent yet */
+    size_t combined_in_pass;   /* rows */
     size_t n_storing;          /* of these, those whose commit has not ended */
     bool holding;              /* something waits for the limit per hour */
     struct sw_member *members; /* alerts that were told to fire, by fingerprint */
@@ -275,9 +276,10 @@ void sw_outbox_tell_inside(sw_entry *entry);        /* after a row that may be c
 /* Whether one more may be sent in this hour; if not, *at_mono_ns is when (0: when something is settled). */
 bool sw_outbox_may_send(sw_outbox *outbox, const sw_entry *entry, int64_t *at_mono_ns);
 void sw_outbox_nothing_due(sw_outbox *outbox);
-/* The entry, which is due, goes out with others; false when that must wait for a commit under way. */
+/* The entry, which is due, goes out with others; false when that must wait: for a commit under way, or until
+ * *at_mono_ns. */
 bool sw_outbox_must_combine(const sw_outbox *outbox, const sw_entry *entry);
-bool sw_outbox_combine(sw_outbox *outbox, sw_entry *entry);
+bool sw_outbox_combine(sw_outbox *outbox, sw_entry *entry, int64_t *at_mono_ns);
 void sw_outbox_release_reservation(sw_outbox *outbox, sw_entry *entry);
 void sw_outbox_note_notified(sw_outbox *outbox, const sw_entry *entry); /* while it is in its lane */
 

@@ -298,7 +298,7 @@ static bool send_next(sw_outbox *outbox, int64_t *at_mono_ns) {
         return false;
     }
     if (sw_outbox_must_combine(outbox, entry)) {
-        return sw_outbox_combine(outbox, entry);
+        return sw_outbox_combine(outbox, entry, at_mono_ns);
     }
     start(outbox, entry);
     return true;
@@ -307,6 +307,7 @@ static bool send_next(sw_outbox *outbox, int64_t *at_mono_ns) {
 void sw_outbox_pump(sw_outbox *outbox) {
     int64_t at_mono_ns = 0;
     uv_timer_stop(&outbox->due_timer);
+    outbox->combined_in_pass = 0;
     while (!outbox->draining && !outbox->paused && outbox->in_flight < most_in_flight(outbox) &&
            send_next(outbox, &at_mono_ns)) {
     }
