@@ -169,9 +169,12 @@ static void store(sw_outbox *outbox, sw_entry *base, const struct taken *taken) 
     }
 }
 
-/* `taken` by id, at least one; what they become goes into `lane`. */
+/* `taken` by id; what they become goes into `lane`. */
 static void combine(sw_outbox *outbox, sw_lane *lane, struct taken *taken, const char *labels, bool held_back,
                     bool behind_others) {
+    if (taken->n == 0) { /* never: one was found that is due */
+        return;
+    }
     const sw_outbox_row **rows = xcalloc(taken->n, sizeof *rows);
     for (size_t i = 0; i < taken->n; i++) {
         rows[i] = &taken->entries[i]->row;
@@ -212,8 +215,8 @@ static void combine(sw_outbox *outbox, sw_lane *lane, struct taken *taken, const
 
 static void combine_group(sw_outbox *outbox, sw_lane *lane) {
     struct taken taken = {0};
+    char *labels = xstrdup(lane->first->row.group_labels);
     take_ready(outbox, lane, &taken);
-    char *labels = xstrdup(taken.entries[0]->row.group_labels);
     combine(outbox, lane, &taken, labels, false, false);
     free(labels);
     free(taken.entries);
@@ -248,7 +251,9 @@ static void combine_held_back(sw_outbox *outbox) {
             sw_queue_settle_lane(queue, lanes[i]);
         }
     }
-    qsort(taken.entries, taken.n, sizeof(sw_entry *), by_id);
+    if (taken.n > 1) {
+        qsort(taken.entries, taken.n, sizeof(sw_entry *), by_id);
+    }
     combine(outbox, summary, &taken, NULL, true, !is_free);
     for (size_t i = 0; i < behind.n; i++) {
         sw_queue_put_last(queue, summary, behind.entries[i]);

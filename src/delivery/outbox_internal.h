@@ -190,6 +190,12 @@ struct sw_outbox {
     int64_t loaded_until; /* id */
     bool loading;
 
+    bool draining;
+    bool paused;                 /* post.c */
+    bool writing, write_failing; /* what became of rows */
+    bool gave_up;                /* since deliveries worked */
+    bool holding;                /* something waits for the limit per hour */
+
     /* The circuit: attempts in a row that failed for the receiver's sake, and the earliest time of the next.
      */
     int in_trouble;
@@ -201,7 +207,6 @@ struct sw_outbox {
     size_t n_reserved;         /* combined and not sent yet */
     size_t combined_in_pass;   /* rows */
     size_t n_storing;          /* of these, those whose commit has not ended */
-    bool holding;              /* something waits for the limit per hour */
     struct sw_member *members; /* alerts that were told to fire, by fingerprint */
     int64_t said_limit_mono_ns;
     sw_recent recent;
@@ -210,20 +215,14 @@ struct sw_outbox {
     /* What became of rows (records.c). */
     sw_store_batch *records; /* being filled */
     size_t n_records;
-    bool writing;
-    bool write_failing;
     sw_store_batch *failed_records; /* to be committed again before anything newer */
 
     /* What was last said in the log. */
     char *failing; /* reason; NULL when deliveries work */
-    bool gave_up;  /* since they worked */
     uint64_t failures;
 
-    bool paused; /* post.c */
     void (*on_paused)(void *arg);
     void *on_paused_arg;
-
-    bool draining;
     void (*drained)(void *arg);
     void *drained_arg;
     struct {
