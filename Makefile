@@ -69,6 +69,7 @@ interop: all ## real senders: a Collector that is built with go, the JavaScript 
 bench: all ## measures memory, time per tick, reloads, delivery (tests/bench)
 	@tools/install-dependencies test
 	@tools/real-servers
+	@tools/interop-collector
 	@$(call cmake_build,build,otlp_send)
 	@tools/run-bench $(ARGS)
 

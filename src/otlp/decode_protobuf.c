@@ -293,11 +293,10 @@ bool sw_otlp_read_span(sw_otlp_text message, sw_otlp_span *span) {
     span->message = message;
     otlp_reader reader = otlp_reader_of(message);
     otlp_field field;
-    int more = 0;
-    for (;;) {
-        reader.at = take_usual_fields(reader.at, reader.end, span);
-        if ((more = otlp_next_field(&reader, &field)) <= 0) {
-            break;
+    while ((reader.at = take_usual_fields(reader.at, reader.end, span)) != reader.end) {
+        int more = otlp_next_field(&reader, &field);
+        if (more <= 0) { /* 0: there were only groups left */
+            return more == 0;
         }
         if (field.number >= SW_ARRAY_LEN(span_types)) {
             continue;
@@ -306,7 +305,7 @@ bool sw_otlp_read_span(sw_otlp_text message, sw_otlp_span *span) {
             return false;
         }
     }
-    return more == 0;
+    return true;
 }
 
 /* ---- requests ---- */

@@ -6,7 +6,7 @@
 A small sender (tests/bench/otlp_send.c) posts the recorded bodies of tests/data/otlp/bench over keep-alive connections, with new ids
 and times in each round. Both programs run at the same time and are loaded in turns, so that neighbours disturb both alike; the
 collector does otlp -> spanmetrics -> prometheus with GOMAXPROCS=1. CPU is that of the whole process (and of its workers), in user and
-kernel. Without a collector (build/otelcol/otelcol, or --collector) only the agent is measured.
+kernel. Without a collector (build/collector/otelcol, which tools/interop-collector builds, or --collector) only the agent is measured.
 """
 import argparse
 import gzip
@@ -239,7 +239,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", default=str(ROOT / "build/spanwatch"))
     parser.add_argument("--sender", default=str(ROOT / "build/otlp_send"))
-    parser.add_argument("--collector", default=str(ROOT / "build/otelcol/otelcol"))
+    parser.add_argument("--collector", default=str(ROOT / "build/collector/otelcol"))
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=2)
