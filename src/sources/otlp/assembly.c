@@ -11,9 +11,12 @@
 #include "sources/otlp/traces.h"
 
 #define LARGEST_CHUNK ((size_t)1 << 20)
-#define CHUNKS 64       /* in a full memory, about */
-#define AHEAD 8         /* spans whose traces are fetched into the cache */
-#define SHOWN_SPAN 1200 /* about how many bytes a span takes that is shown */
+#define CHUNKS 64         /* in a full memory, about */
+#define AHEAD 8           /* spans whose traces are fetched into the cache */
+#define LOOKS_PER_SPAN 50 /* showing a span takes as long as looking at so many that are not shown */
+#define LOOKS_IN_A_PIECE 50000
+#define FORGET_AT_ONCE 1000 /* traces that offend */
+#define SHOWN_SPAN 1200     /* about how many bytes a span takes that is shown */
 
 _Static_assert(sizeof(otlp_trace) <= 128, "a trace is two lines of cache");
 
@@ -31,6 +34,7 @@ struct otlp_assembly {
     otlp_shown *orphans;    /* listed, and their traces are gone */
     const sw_trace **list;
     size_t n_list, list_allocated;
+    size_t to_look_at, not_shown; /* while the list is made: of the first of `fresh`; and for want of room */
 
     /* The request at hand. */
     otlp_batch *batch;
@@ -225,16 +229,18 @@ static bool free_some(otlp_assembly *assembly, int64_t mono_ns) {
 }
 
 void otlp_assembly_forget(otlp_assembly *assembly, int64_t before_mono_ns) {
+    size_t n = 0;
     otlp_offence *lists[] = {assembly->judged, assembly->fresh};
     while (assembly->ring.oldest != NULL && assembly->ring.oldest->newest_mono_ns < before_mono_ns) {
         drop_oldest(assembly, INT64_MAX);
     }
     for (size_t i = 0; i < SW_ARRAY_LEN(lists); i++) {
         otlp_offence *offence = lists[i], *next = NULL;
-        for (; offence != NULL; offence = next) {
+        for (; offence != NULL && n < FORGET_AT_ONCE; offence = next) {
             next = offence->next;
             if (offence->trace->last_mono_ns < before_mono_ns) {
                 give_up(assembly, offence);
+                n++;
             }
         }
     }
@@ -485,26 +491,47 @@ static bool show(otlp_assembly *assembly, otlp_offence *offence, int64_t mono_ns
     return true;
 }
 
-size_t otlp_assembly_offer(otlp_assembly *assembly, const sw_wants *wants, int64_t mono_ns) {
-    size_t not_shown = 0;
+void otlp_assembly_offer(otlp_assembly *assembly, const sw_wants *wants) {
     end_list(assembly);
     want(assembly, wants);
-    otlp_offence *offence = NULL;
+    const otlp_offence *offence = NULL;
+    assembly->to_look_at = assembly->not_shown = 0;
     DL_FOREACH(assembly->fresh, offence) {
-        if (!is_quiet(offence->trace, mono_ns)) {
-            continue;
-        }
-        if (!show(assembly, offence, mono_ns)) {
-            not_shown++;
-            continue;
-        }
-        offence->listed_once = true;
-        add_to_list(assembly, offence->shown);
+        assembly->to_look_at++;
     }
+}
+
+/* How much of a piece of work it was to look at it. Spans that come between two pieces move offences about,
+ * but to the end of the list only: the first ones are those that were not looked at. */
+static size_t look_at_first(otlp_assembly *assembly, int64_t mono_ns) {
+    otlp_offence *offence = assembly->fresh;
+    DL_DELETE(assembly->fresh, offence);
+    DL_APPEND(assembly->fresh, offence);
+    if (offence->listed_once || !is_quiet(offence->trace, mono_ns)) {
+        return 1;
+    }
+    if (!show(assembly, offence, mono_ns)) {
+        assembly->not_shown++;
+        return 1;
+    }
+    offence->listed_once = true;
+    add_to_list(assembly, offence->shown);
+    return LOOKS_PER_SPAN * (1 + offence->shown->trace.n_spans);
+}
+
+bool otlp_assembly_offer_more(otlp_assembly *assembly, int64_t mono_ns, size_t *not_shown) {
+    for (size_t done = 0; assembly->to_look_at > 0 && assembly->fresh != NULL; assembly->to_look_at--) {
+        if (done > LOOKS_IN_A_PIECE) {
+            return true;
+        }
+        done += look_at_first(assembly, mono_ns);
+    }
+    const otlp_offence *offence = NULL;
     DL_FOREACH(assembly->judged, offence) {
         add_to_list(assembly, offence->shown);
     }
-    return not_shown;
+    *not_shown = assembly->not_shown;
+    return false;
 }
 
 const sw_trace *const *otlp_assembly_list(const otlp_assembly *assembly, size_t *n) {

@@ -38,11 +38,15 @@ void otlp_assembly_end(otlp_assembly *assembly);
 /* Whether there would be room if nothing else were kept. */
 bool otlp_assembly_could_hold(const otlp_assembly *assembly, sw_otlp_text request, size_t n);
 
-/* Makes the list of traces that offend and may be judged; how many there was no room to show. */
-size_t otlp_assembly_offer(otlp_assembly *assembly, const sw_wants *wants, int64_t mono_ns);
+/* Begins a list of traces that offend and may be judged. */
+void otlp_assembly_offer(otlp_assembly *assembly, const sw_wants *wants);
+/* Goes on with it for a piece that takes some milliseconds; false when the list is done. *not_shown: for how
+ * many there was no room. */
+bool otlp_assembly_offer_more(otlp_assembly *assembly, int64_t mono_ns, size_t *not_shown);
 /* The list; valid until the next offer, whatever comes meanwhile. */
 const sw_trace *const *otlp_assembly_list(const otlp_assembly *assembly, size_t *n);
-/* Forgets what came before before_mono_ns, and traces of which nothing came since. */
+/* Forgets what came before before_mono_ns, and traces of which nothing came since; not all at once when these
+ * are many. */
 void otlp_assembly_forget(otlp_assembly *assembly, int64_t before_mono_ns);
 
 size_t otlp_assembly_bytes(const otlp_assembly *assembly);

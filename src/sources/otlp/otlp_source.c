@@ -152,6 +152,11 @@ static void show(otlp_source *self) {
 
 static void polled(uv_timer_t *timer) {
     otlp_source *self = timer->data;
+    if (otlp_assembly_offer_more(self->assembly, sw_mono_ns(self->clock), &self->not_shown)) {
+        uv_timer_start(self->timer, polled, 1, 0); /* after others had their turn */
+        return;
+    }
+    show(self);
     char refused[SW_OTLP_WHY] = "", hidden[SW_OTLP_WHY] = "";
     if (self->refused > 0) {
         snprintf(refused, sizeof refused, "%llu requests were refused for want of room",
@@ -182,8 +187,7 @@ static void op_poll(sw_source *source, const sw_wants *wants,
     int64_t horizon = align(self, now_s(self) - self->options.settle_s);
     /* A clock that was set back: nothing is judged twice, and it goes on when the time has come again. */
     self->horizon_s = horizon > self->horizon_s ? horizon : self->horizon_s;
-    self->not_shown = otlp_assembly_offer(self->assembly, wants, sw_mono_ns(self->clock));
-    show(self);
+    otlp_assembly_offer(self->assembly, wants);
     uv_timer_start(self->timer, polled, 0, 0); /* nothing calls back from inside */
 }
 

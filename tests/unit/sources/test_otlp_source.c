@@ -424,6 +424,51 @@ static void after_a_restart_windows_that_began_before_are_not_complete(void **st
     close_all(&f);
 }
 
+static size_t listed_once_each(const struct fixture *f, uint64_t n_traces) {
+    size_t n = 0;
+    const sw_trace *const *list = f->source->ops->traces(f->source, &n);
+    bool *seen = calloc(n_traces + 1, sizeof *seen);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t number = strtoull(list[i]->id, NULL, 16);
+        assert_in_range(number, 1, n_traces);
+        assert_false(seen[number]);
+        seen[number] = true;
+    }
+    free(seen);
+    return n;
+}
+
+/* A pass of the loop must not take long: spans come in between. */
+static void many_traces_are_listed_in_pieces(void **state) {
+    (void)state;
+    struct fixture f;
+    const uint64_t n_traces = 6000;
+    const sw_wants wants = {.min_duration_ms = 1000, .errors = true, .series = true};
+    open_with(&f, 64 << 20);
+    for (uint64_t i = 1; i <= n_traces; i++) {
+        deliver_one(&f, (struct span){.trace = i, .id = 1, .start_s = NOW_S, .duration_ms = 2000});
+    }
+    advance(&f, 5);
+    f.polled = false;
+    f.source->ops->poll(f.source, &wants, on_polled, &f);
+    for (unsigned passes = 0; passes < 3; passes++) {
+        uv_run(&f.loop, UV_RUN_ONCE);
+        assert_false(f.polled);
+        for (uint64_t i = 1; i <= 100; i++) { /* of those that were looked at, and of those that were not */
+            deliver_one(&f, (struct span){.trace = i * 30, .id = 2 + passes, .parent = 1, .start_s = NOW_S});
+        }
+        deliver_one(&f, (struct span){.trace = n_traces, .id = 100 + passes, .parent = 1, .start_s = NOW_S});
+    }
+    uv_run(&f.loop, UV_RUN_DEFAULT);
+    assert_true(f.polled && f.result.traces_ok);
+    size_t first = listed_once_each(&f, n_traces);
+    assert_true(first >= n_traces - 100 && first < n_traces);
+    advance(&f, 5);
+    assert_int_equal(poll_now(&f), n_traces);
+    assert_int_equal(listed_once_each(&f, n_traces), n_traces);
+    close_all(&f);
+}
+
 static const char *attribute(const sw_span *span, const char *key) {
     const char *value = NULL;
     for (size_t i = 0; i < span->n_attributes; i++) {
@@ -548,6 +593,7 @@ int main(void) {
         cmocka_unit_test(spans_without_ids_are_rejected_and_the_others_taken),
         cmocka_unit_test(after_a_restart_windows_that_began_before_are_not_complete),
         cmocka_unit_test(without_room_nothing_is_lost_that_was_not_judged),
+        cmocka_unit_test(many_traces_are_listed_in_pieces),
         cmocka_unit_test(the_last_exception_of_a_span_gives_it_attributes),
         cmocka_unit_test(a_trace_is_fetched_with_more_spans_than_are_listed),
     };
