@@ -12,6 +12,9 @@ void sw_explain_refuse(sw_http_exchange *exchange, int status, const char *messa
 
 /* explain_alert.c: an alert by its fingerprint (or what that begins with). */
 void sw_explain_alert(sw_agent *agent, sw_http_exchange *exchange, const char *fingerprint);
+/* One that is not known any more, from the evaluations that are kept. *n: how many have a fingerprint that
+ * begins so (2 for more); NULL unless it is one. */
+json_t *sw_explain_forgotten(const sw_evaluations *evaluations, const char *prefix, size_t *n);
 /* What an evaluation meant for the alert, in words. `finding` and `verdict`
  * are the record's, NULL when it has none about this alert. */
 void sw_explain_verdict(const json_t *record, const json_t *finding, const json_t *verdict, sw_buf *out);

@@ -19,7 +19,10 @@ static void append_time(sw_buf *out, int64_t at_ns) {
 }
 
 static int64_t after(int64_t at_ns, double seconds) {
-    return at_ns + (int64_t)(seconds * (double)SW_NS_PER_S);
+    const double longest = 1e9;
+    seconds = seconds > 0 ? seconds : 0;
+    int64_t sum = 0, ns = (int64_t)((seconds < longest ? seconds : longest) * (double)SW_NS_PER_S);
+    return __builtin_add_overflow(at_ns, ns, &sum) ? INT64_MAX : sum;
 }
 
 /* ---- one evaluation ---- */
@@ -355,39 +358,57 @@ static void describe_known(const sw_agent *agent, struct looking *looking, json_
     sw_inhibition_free(inhibition);
 }
 
-static json_t *answer_about(const sw_agent *agent, struct looking *looking) {
-    bool known = sw_alerts_find(agent->alerts, looking->found) != NULL;
-    json_t *now = NULL, *detail = NULL;
-    if (known) {
-        describe_known(agent, looking, &now, &detail);
-    } else {
-        now = json_string("not known any more: it is over, and nothing about it is left to tell");
-    }
-    sw_evaluations_each(agent->evaluations, NULL, NULL, add_row, looking);
+static void release(struct looking *looking) {
+    json_decref(looking->rows);
+    json_decref(looking->labels);
+    free(looking->detector);
+    free(looking->source);
+    free(looking->type);
+}
+
+static json_t *answer(const sw_evaluations *evaluations, struct looking *looking, json_t *now,
+                      json_t *detail) {
+    sw_evaluations_each(evaluations, NULL, NULL, add_row, looking);
     return json_pack("{s:s, s:s*, s:s*, s:s*, s:O*, s:b, s:o, s:o, s:O}", "fingerprint", looking->found,
                      "type", looking->type, "detector", looking->detector, "source", looking->source,
-                     "labels", looking->labels, "known", known, "now", now, "alert",
+                     "labels", looking->labels, "known", detail != NULL, "now", now, "alert",
                      detail != NULL ? detail : json_null(), "evaluations", looking->rows);
 }
 
-void sw_explain_alert(sw_agent *agent, sw_http_exchange *exchange, const char *fingerprint) {
+json_t *sw_explain_forgotten(const sw_evaluations *evaluations, const char *prefix, size_t *n) {
+    struct looking looking = {.prefix = prefix, .rows = json_array()};
+    sw_evaluations_each(evaluations, NULL, NULL, look_for_print, &looking);
+    *n = looking.n_prints;
+    json_t *now = json_string("not known any more: it is over, and nothing about it is left to tell");
+    json_t *data = *n == 1 ? answer(evaluations, &looking, json_incref(now), NULL) : NULL;
+    json_decref(now);
+    release(&looking);
+    return data;
+}
+
+static json_t *explain_known(const sw_agent *agent, const char *fingerprint) {
     struct looking looking = {.prefix = fingerprint, .rows = json_array()};
-    size_t n = sw_api_find_alert(agent, fingerprint, looking.found);
+    json_t *now = NULL, *detail = NULL;
+    snprintf(looking.found, sizeof looking.found, "%s", fingerprint);
+    describe_known(agent, &looking, &now, &detail);
+    json_t *data = answer(agent->evaluations, &looking, now, detail != NULL ? detail : json_object());
+    release(&looking);
+    return data;
+}
+
+void sw_explain_alert(sw_agent *agent, sw_http_exchange *exchange, const char *fingerprint) {
+    char found[SW_FINGERPRINT_LEN + 1];
+    size_t n = sw_api_find_alert(agent, fingerprint, found);
+    json_t *data = n == 1 ? explain_known(agent, found) : NULL;
     if (n == 0 && fingerprint[0] != '\0') {
-        sw_evaluations_each(agent->evaluations, NULL, NULL, look_for_print, &looking);
-        n = looking.n_prints;
+        data = sw_explain_forgotten(agent->evaluations, fingerprint, &n);
     }
-    if (n == 1) {
-        sw_explain_reply(exchange, answer_about(agent, &looking));
+    if (data != NULL) {
+        sw_explain_reply(exchange, data);
     } else {
         sw_explain_refuse(exchange, n == 0 ? 404 : 409,
                           n == 0
                               ? "no alert, and no evaluation that is kept, has a fingerprint that begins so"
                               : "more than one alert has a fingerprint that begins so");
     }
-    json_decref(looking.rows);
-    json_decref(looking.labels);
-    free(looking.detector);
-    free(looking.source);
-    free(looking.type);
 }
