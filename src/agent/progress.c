@@ -44,7 +44,7 @@ void sw_progress_forget(sw_progress *progress, int64_t before_ns) {
     struct judged_trace *entry = NULL, *next = NULL;
     HASH_ITER(hh, progress->judged, entry, next) {
         if (entry->at_ns < before_ns) {
-            HASH_DEL(progress->judged, entry);
+            HASH_DEL(progress->judged, entry); // NOLINT: the analyzer takes it for a freed one
             free(entry);
         }
     }
@@ -87,14 +87,16 @@ void sw_judge_stop(sw_agent *agent) {
 }
 
 void sw_judge_free(sw_agent *agent) {
-    sw_progress *progress = NULL, *next = NULL;
-    HASH_ITER(hh, agent->progress, progress, next) {
-        HASH_DEL(agent->progress, progress);
+    sw_progress *progress = agent->progress;
+    HASH_CLEAR(hh, agent->progress);
+    while (progress != NULL) {
+        sw_progress *next = progress->hh.next;
         sw_progress_clear(progress);
         sw_progress_forget(progress, INT64_MAX);
         free(progress->key);
         free(progress->name);
         free(progress);
+        progress = next;
     }
 }
 

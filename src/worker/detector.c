@@ -115,10 +115,11 @@ static unsigned read_source_name(lua_State *L, const char *path, const char *wha
             snprintf(known + len, sizeof known - len, "%s\"%s\"", i > 0 ? ", " : "", sw_source_names[i]);
         }
         if (name != NULL) {
-            sw_shape_error(L, "%s: %s: there is no source '%.64s'; known are %s", path, what, name, known);
+            return (unsigned)sw_shape_error(L, "%s: %s: there is no source '%.64s'; known are %s", path, what,
+                                            name, known);
         }
-        sw_shape_error(L, "%s: %s must name a source (it is a %s); known are %s", path, what,
-                       luaL_typename(L, -1), known);
+        return (unsigned)sw_shape_error(L, "%s: %s must name a source (it is a %s); known are %s", path, what,
+                                        luaL_typename(L, -1), known);
     }
     lua_pop(L, 1);
     return 1U << number;

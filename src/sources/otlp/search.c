@@ -368,8 +368,9 @@ static void idle_closed(uv_handle_t *handle) {
 }
 
 void otlp_searches_free(otlp_searches *searches) {
-    while (searches->all != NULL) {
-        drop(searches->all);
+    otlp_search *search = NULL, *next = NULL;
+    DL_FOREACH_SAFE(searches->all, search, next) {
+        drop(search);
     }
     uv_close((uv_handle_t *)searches->idle, idle_closed);
     sw_buf_release(&searches->value);
