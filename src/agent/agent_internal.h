@@ -138,11 +138,16 @@ struct sw_agent {
     uv_signal_t signals[3];
     uv_timer_t watchdog;
     bool stopping;
-    bool loaded; /* first scan of the scripts is over */
+    bool trimming; /* memory.c */
+    bool loaded;   /* first scan of the scripts is over */
 
     /* The longest pass of the loop (loop_watch.c). */
     uv_prepare_t pass_prepare;
     int64_t pass_started_ns, longest_pass_ns, waited_ns;
+
+    /* What the heap does not need is given back (memory.c). */
+    uv_work_t trim_work;
+    int64_t resident_after_trim;
 
     /* Evaluations whose findings are being applied (applying.c). */
     sw_applying *applying;
@@ -327,6 +332,10 @@ char *sw_agent_not_ready(const sw_agent *agent);
 /* systemd.c: sd_notify(3) by its documented datagram; nothing happens without NOTIFY_SOCKET. */
 void sw_systemd_notify(const char *state);
 int64_t sw_systemd_watchdog_ms(void); /* half of WATCHDOG_USEC; 0 when there is no watchdog */
+
+/* memory.c: at the end of a tick. */
+void sw_memory_give_back(sw_agent *agent);
+int64_t sw_memory_resident(void); /* bytes */
 
 /* loop_watch.c */
 void sw_loop_watch_start(sw_agent *agent);

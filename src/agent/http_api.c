@@ -13,18 +13,6 @@
 #define EXIT_CONFIG 78
 #define ANSWER_MAX ((size_t)64 << 20)
 
-static double resident_bytes(void) {
-    long pages = 0, ignored = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file != NULL) {
-        if (fscanf(file, "%ld %ld", &ignored, &pages) != 2) {
-            pages = 0;
-        }
-        fclose(file);
-    }
-    return (double)pages * (double)sysconf(_SC_PAGESIZE);
-}
-
 static double cpu_seconds(void) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -42,7 +30,7 @@ static void get_metrics(sw_http_exchange *exchange, void *arg) {
     sw_metric_add(agent->m.alerts_refused, refused);
     sw_metric_set(agent->m.longest_pass, (double)agent->longest_pass_ns / SW_NS_PER_S);
     sw_metric_add(agent->m.cpu, cpu_seconds() - sw_metric_get(agent->m.cpu));
-    sw_metric_set(agent->m.resident, resident_bytes());
+    sw_metric_set(agent->m.resident, (double)sw_memory_resident());
     sw_metric_set(agent->m.storage_size, (double)sw_store_size_bytes(agent->store));
     sw_buf out;
     sw_buf_init(&out, ANSWER_MAX);

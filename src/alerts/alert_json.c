@@ -109,7 +109,7 @@ int sw_alert_to_json(const sw_alert *alert, sw_buf *out) {
     if (alert->culprit != NULL) {
         json_object_set_new(root, "culprit", sw_culprit_to_stored(alert->culprit));
     }
-    return sw_write_json(root, 0, out);
+    return sw_write_json(root, 17, out);
 }
 
 /* ---- reading: absent is zero, another type is an error ---- */

@@ -18,7 +18,8 @@ bool sw_alert_is_per_trace(const sw_alert *alert);
 json_t *sw_text_to_json(const char *s);
 /* A JSON number, an integer where it is one; null when it is not finite. */
 json_t *sw_number_to_json(double value);
-/* Appends the document in one line, and frees it. 0 or -1. */
-int sw_write_json(json_t *document, size_t flags, sw_buf *out);
+/* Appends the document in one line, and frees it. 0 or -1. `digits` are those of numbers that are no
+ * integers: 17 read back as the same, 15 leave 0.05 as it is. */
+int sw_write_json(json_t *document, int digits, sw_buf *out);
 
 #endif

@@ -340,5 +340,5 @@ int sw_payload_json(const sw_alert *alert, sw_notice notice, int64_t now_ns,
     json_object_set_new(root, "flapping", json_boolean(alert->flapping && notice != SW_NOTICE_RESOLVED));
     add_cause(alert, options, root);
     /* 15 digits: 0.05 stays 0.05. */
-    return sw_write_json(root, JSON_REAL_PRECISION(15), out);
+    return sw_write_json(root, 15, out);
 }

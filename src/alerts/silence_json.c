@@ -24,7 +24,7 @@ int sw_silence_to_json(const sw_silence *silence, sw_buf *out) {
     json_object_set_new(root, "comment", sw_text_to_json(silence->comment));
     json_object_set_new(root, "until_resolved", json_boolean(silence->until_resolved));
     json_object_set_new(root, "matched", json_boolean(silence->matched));
-    return sw_write_json(root, 0, out);
+    return sw_write_json(root, 17, out);
 }
 
 static bool read_time(const json_t *root, const char *name, int64_t *out) {
