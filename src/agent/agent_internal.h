@@ -100,6 +100,9 @@ struct sw_agent {
     sw_inhibition *inhibition, *inhibition_before; /* as it was decided last; before that, while it decides */
     bool inhibition_waits; /* an alert that could be inhibited waits for the decision */
     bool inhibition_decides;
+    sw_applying *telling; /* what was withheld is being asked about (alerting.c) */
+    sw_evaluation *telling_record;
+    bool tell_again;
     sw_detectors *detectors;
     sw_feed feeds[SW_SOURCES];
     char *unfed;                     /* detectors that no enabled source feeds, as they were told last */
@@ -239,6 +242,8 @@ sw_alerts_round *sw_alerting_round(sw_agent *agent, const char *detector, const 
  * NULL) hears what becomes of alerts. `done` from the loop, unless cancelled. */
 sw_applying *sw_applying_start(sw_agent *agent, sw_alerts_round *round, const sw_culprits *culprits,
                                sw_evaluation *record, void (*done)(void *arg), void *arg);
+/* Before the round: it is decided by what comes of this, which must stay. */
+void sw_applying_decide(sw_applying *applying, sw_inhibition *inhibition);
 void sw_applying_cancel(sw_applying *applying); /* NULL is fine */
 void sw_applying_open(sw_agent *agent);
 void sw_applying_close(sw_agent *agent);
@@ -247,8 +252,9 @@ void sw_applying_close(sw_agent *agent);
 void sw_alerting_notify(const sw_alert *alert, sw_notice notice, void *agent);
 /* For one receiver, whatever the routes say. */
 void sw_alerting_notify_one(sw_agent *agent, const sw_alert *alert, sw_notice notice, const char *receiver);
-/* What was withheld and may be told now. */
+/* What was withheld and may be told now: begins to tell it. */
 void sw_alerting_tell_withheld(sw_agent *agent);
+void sw_alerting_close(sw_agent *agent); /* ends that */
 
 /* silencing.c: what keeps notifications back. */
 void sw_silencing_open(sw_agent *agent);
@@ -263,8 +269,9 @@ void sw_silencing_sweep(sw_agent *agent);
 /* inhibiting.c: what is kept back because of another alert. */
 void sw_inhibiting_open(sw_agent *agent);
 void sw_inhibiting_close(sw_agent *agent);
-/* Around telling what was withheld. It is decided only while no evaluation is under way. */
-void sw_inhibiting_begin(sw_agent *agent);
+/* Around telling what was withheld. What is to be decided for that; NULL while an evaluation is under way, or
+ * when nothing waits for it. */
+sw_inhibition *sw_inhibiting_begin(sw_agent *agent);
 void sw_inhibiting_end(sw_agent *agent);
 /* Whether the notification must not be told now: it is inhibited, or that is not decided yet. Ends are never
  * kept back. *counts: it is inhibited, and was not when that was decided before. */

@@ -251,19 +251,42 @@ sw_alerts_round *sw_alerting_round(sw_agent *agent, const char *detector, const 
                                &sink, counted, agent);
 }
 
+static void told_withheld(void *arg) {
+    sw_agent *agent = arg;
+    sw_evaluation *record = agent->telling_record;
+    agent->telling = NULL;
+    agent->telling_record = NULL;
+    sw_inhibiting_end(agent);
+    if (sw_evaluation_is_eventful(record)) {
+        sw_evaluations_keep(agent->evaluations, record);
+    } else {
+        sw_evaluation_free(record);
+    }
+    if (agent->tell_again) {
+        sw_alerting_tell_withheld(agent);
+    }
+}
+
 void sw_alerting_tell_withheld(sw_agent *agent) {
+    agent->tell_again = agent->telling != NULL;
+    if (agent->tell_again) {
+        return;
+    }
     sw_alerts_sink sink = sink_of(agent);
     int64_t now = sw_wall_ns(agent->clock);
-    agent->evaluation = sw_evaluation_begin(SW_AGENT_SELF, SW_AGENT_SELF, now);
-    sw_inhibiting_begin(agent);
-    sw_alerts_tell_withheld(agent->alerts, now, &sink);
-    sw_inhibiting_end(agent);
-    if (sw_evaluation_is_eventful(agent->evaluation)) {
-        sw_evaluations_keep(agent->evaluations, agent->evaluation);
-    } else {
-        sw_evaluation_free(agent->evaluation);
+    sw_alerts_round *round = sw_alerts_withheld_round(agent->alerts, now, &sink);
+    if (round != NULL) {
+        agent->telling_record = sw_evaluation_begin(SW_AGENT_SELF, SW_AGENT_SELF, now);
+        agent->telling = sw_applying_start(agent, round, NULL, agent->telling_record, told_withheld, agent);
+        sw_applying_decide(agent->telling, sw_inhibiting_begin(agent));
     }
-    agent->evaluation = NULL;
+}
+
+void sw_alerting_close(sw_agent *agent) {
+    sw_applying_cancel(agent->telling);
+    sw_evaluation_free(agent->telling_record);
+    agent->telling = NULL;
+    agent->telling_record = NULL;
 }
 
 static void restore_alert(const char *fingerprint, const char *json, size_t len, void *arg) {

@@ -16,6 +16,7 @@ struct sw_applying {
     sw_alerts_round *round;
     const sw_culprits *culprits;
     sw_evaluation *record;
+    sw_inhibition *inhibition; /* to be decided first; NULL: none */
     void (*done)(void *arg);
     void *arg;
     sw_applying *prev, *next;
@@ -34,19 +35,28 @@ void sw_applying_cancel(sw_applying *applying) {
     free(applying);
 }
 
+static bool step(sw_applying *applying) {
+    if (applying->inhibition != NULL && sw_inhibition_step(applying->inhibition)) {
+        return true;
+    }
+    return sw_alerts_round_step(applying->round);
+}
+
 /* True when all of it is applied. */
 static bool work(sw_applying *applying, int64_t until_mono_ns) {
     sw_agent *agent = applying->agent;
+    agent->inhibition_decides = applying->inhibition != NULL;
     bool more = true;
     agent->culprits = applying->culprits;
     agent->evaluation = applying->record;
     do {
         for (int i = 0; more && i < STEPS; i++) {
-            more = sw_alerts_round_step(applying->round);
+            more = step(applying);
         }
     } while (more && sw_mono_ns(agent->clock) < until_mono_ns);
     agent->culprits = NULL;
     agent->evaluation = NULL;
+    agent->inhibition_decides = false;
     return !more;
 }
 
@@ -64,10 +74,14 @@ static void on_pass(uv_idle_t *idle) {
 sw_applying *sw_applying_start(sw_agent *agent, sw_alerts_round *round, const sw_culprits *culprits,
                                sw_evaluation *record, void (*done)(void *arg), void *arg) {
     sw_applying *applying = xmalloc(sizeof *applying);
-    *applying = (sw_applying){agent, round, culprits, record, done, arg, NULL, NULL};
+    *applying = (sw_applying){agent, round, culprits, record, NULL, done, arg, NULL, NULL};
     DL_APPEND(agent->applying, applying);
     uv_idle_start(&agent->apply_idle, on_pass);
     return applying;
+}
+
+void sw_applying_decide(sw_applying *applying, sw_inhibition *inhibition) {
+    applying->inhibition = inhibition;
 }
 
 void sw_applying_open(sw_agent *agent) {

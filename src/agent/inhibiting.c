@@ -32,6 +32,7 @@ void sw_inhibiting_open(sw_agent *agent) {
 }
 
 void sw_inhibiting_close(sw_agent *agent) {
+    sw_inhibition_free(agent->inhibition_before);
     sw_inhibition_free(agent->inhibition);
     sw_inhibit_rules_release(&agent->inhibit_rules);
 }
@@ -41,22 +42,20 @@ sw_inhibition *sw_inhibiting_now(const sw_agent *agent) {
     return sw_inhibition_new(agent->alerts, &options);
 }
 
-void sw_inhibiting_begin(sw_agent *agent) {
+sw_inhibition *sw_inhibiting_begin(sw_agent *agent) {
     if (sw_tick_is_under_way(agent) || !agent->inhibition_waits) {
-        return;
+        return NULL;
     }
+    sw_inhibition_options options = options_of(agent);
     agent->inhibition_before = agent->inhibition;
-    agent->inhibition = sw_inhibiting_now(agent);
+    agent->inhibition = sw_inhibition_begin(agent->alerts, &options);
     agent->inhibition_waits = false;
-    agent->inhibition_decides = true;
+    return agent->inhibition;
 }
 
 void sw_inhibiting_end(sw_agent *agent) {
-    if (agent->inhibition_decides) {
-        sw_inhibition_free(agent->inhibition_before);
-        agent->inhibition_before = NULL;
-        agent->inhibition_decides = false;
-    }
+    sw_inhibition_free(agent->inhibition_before);
+    agent->inhibition_before = NULL;
 }
 
 bool sw_inhibiting_holds(sw_agent *agent, const sw_alert *alert, sw_notice notice, bool *counts) {
@@ -65,7 +64,8 @@ bool sw_inhibiting_holds(sw_agent *agent, const sw_alert *alert, sw_notice notic
     if (notice == SW_NOTICE_RESOLVED || !sw_inhibition_concerns(&options, alert)) {
         return false;
     }
-    if (!agent->inhibition_decides) {
+    bool decided = agent->inhibition_decides && sw_inhibition_knows(agent->inhibition, alert->fingerprint);
+    if (!decided) { /* or it has come since */
         agent->inhibition_waits = true;
         return true;
     }

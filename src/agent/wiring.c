@@ -170,6 +170,7 @@ void sw_agent_close(sw_agent *agent) {
     sw_tick_stop(agent);
     sw_explain_stop(agent);
     uv_close((uv_handle_t *)&agent->tick_timer, NULL);
+    sw_alerting_close(agent);
     sw_applying_close(agent);
     sw_loop_watch_stop(agent);
     sw_commit_flush(agent);

@@ -136,73 +136,6 @@ void sw_alerts_restore_evaluated(sw_alerts *alerts, const char *reporter, uint32
 void sw_alerts_expire(sw_alerts *alerts, int64_t now_ns) {
     sw_reported_expire(alerts->reported, now_ns, alerts->options.reported_ttl_ns);
 }
-
-/* ---- findings into groups ---- */
-
-/* A group that would be a new alert over the cap is refused, and counted once in an evaluation. */
-static bool admit(sw_alerts_round *round, sw_group *group) {
-    if (group->winner != NULL || group->refused) {
-        return !group->refused;
-    }
-    sw_alerts *alerts = round->alerts;
-    if (sw_alert_table_find(&alerts->table, group->number) != SW_ALERT_NONE) {
-        return true;
-    }
-    if (alerts->table.n + round->n_new >= alerts->options.max_alerts) {
-        group->refused = true;
-        alerts->refused++;
-        return false;
-    }
-    round->n_new++;
-    return true;
-}
-
-/* True when the trace is new; it is not any more then. */
-static bool report(sw_alerts_round *round, sw_group *group, const sw_finding *finding,
-                   const sw_trace *trace) {
-    if (!sw_reported_add(round->alerts->reported, finding->type, trace->id, round->now_ns)) {
-        return false;
-    }
-    sw_group_add_trace(&round->groups, group, finding, trace);
-    return true;
-}
-
-static bool is_fresh(const sw_alerts_round *round, const sw_finding *finding, const sw_trace *trace) {
-    return !sw_reported_has(round->alerts->reported, finding->type, trace->id);
-}
-
-static void group_by_trace(sw_alerts_round *round, const sw_finding *finding) {
-    for (size_t i = 0; i < finding->n_traces; i++) {
-        const sw_trace *trace = &finding->traces[i];
-        if (is_fresh(round, finding, trace)) {
-            sw_group *group =
-                sw_groups_of(&round->groups, finding, trace->id, round->alerts->options.group_by);
-            if (admit(round, group)) {
-                sw_group_join(group, finding);
-                report(round, group, finding, trace);
-            }
-        }
-    }
-}
-
-static void group_finding(sw_alerts_round *round, const sw_finding *finding) {
-    size_t fresh = 0;
-    for (size_t i = 0; i < finding->n_traces; i++) {
-        fresh += is_fresh(round, finding, &finding->traces[i]) ? 1 : 0;
-    }
-    if (finding->n_traces > 0 && fresh == 0) {
-        return;
-    }
-    sw_group *group = sw_groups_of(&round->groups, finding, NULL, round->alerts->options.group_by);
-    if (!admit(round, group)) {
-        return;
-    }
-    sw_group_join(group, finding);
-    for (size_t i = 0; i < finding->n_traces; i++) {
-        report(round, group, finding, &finding->traces[i]);
-    }
-}
-
 /* False when it is withheld: then nothing has been told, and the alert is asked again. `again`: it was
  * before. */
 static bool tell(sw_alerts_round *round, sw_alert *alert, sw_notice notice, bool again) {
@@ -498,12 +431,35 @@ static bool tell_withheld(sw_alerts_round *round, size_t index) {
     return false;
 }
 
+/* False when there is none left. One that was moved by somebody else's removal waits for the next time. */
+static bool tell_next_withheld(sw_alerts_round *round) {
+    sw_alert_table *table = &round->alerts->table;
+    while (round->next_withheld < table->n && !table->items[round->next_withheld].withheld) {
+        round->next_withheld++;
+    }
+    if (round->next_withheld >= table->n) {
+        return false;
+    }
+    round->next_withheld += tell_withheld(round, round->next_withheld) ? 0 : 1;
+    return true;
+}
+
+sw_alerts_round *sw_alerts_withheld_round(sw_alerts *alerts, int64_t now_ns, const sw_alerts_sink *sink) {
+    sw_alerts_round *round = xcalloc(1, sizeof *round);
+    *round = (sw_alerts_round){.alerts = alerts, .now_ns = now_ns, .sink = *sink, .tells_withheld = true};
+    while (round->next_withheld < alerts->table.n && !alerts->table.items[round->next_withheld].withheld) {
+        round->next_withheld++;
+    }
+    if (round->next_withheld == alerts->table.n) {
+        free(round);
+        return NULL;
+    }
+    return round;
+}
+
 void sw_alerts_tell_withheld(sw_alerts *alerts, int64_t now_ns, const sw_alerts_sink *sink) {
     sw_alerts_round round = {.alerts = alerts, .now_ns = now_ns, .sink = *sink};
-    for (size_t i = 0; i < alerts->table.n;) {
-        if (!alerts->table.items[i].withheld || !tell_withheld(&round, i)) {
-            i++;
-        }
+    while (tell_next_withheld(&round)) {
     }
 }
 
@@ -536,21 +492,12 @@ sw_alerts_round *sw_alerts_round_new(sw_alerts *alerts, const char *detector, co
     return round;
 }
 
-static void group_next(sw_alerts_round *round) {
-    const sw_finding *finding = &round->findings[round->grouped++];
-    if (round->alerts->per_trace && finding->n_traces > 0) {
-        group_by_trace(round, finding);
-    } else {
-        group_finding(round, finding);
-    }
-    if (round->grouped == round->n_findings) {
-        round->next_group = round->groups.by_identity;
-    }
-}
-
 bool sw_alerts_round_step(sw_alerts_round *round) {
+    if (round->tells_withheld) {
+        return tell_next_withheld(round);
+    }
     if (round->grouped < round->n_findings) {
-        group_next(round);
+        sw_round_group_next(round);
         return true;
     }
     const sw_group *group = round->next_group;

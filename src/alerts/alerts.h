@@ -191,11 +191,18 @@ size_t sw_alerts_beginning(const sw_alerts *alerts, const sw_finding *findings, 
                            sw_beginning *out, size_t max);
 /* Asks again about everything that was withheld, and tells what may be told now. */
 void sw_alerts_tell_withheld(sw_alerts *alerts, int64_t now_ns, const sw_alerts_sink *sink);
+/* The same in pieces; NULL when nothing is withheld. */
+sw_alerts_round *sw_alerts_withheld_round(sw_alerts *alerts, int64_t now_ns, const sw_alerts_sink *sink);
 /* Forgets reported ids older than the ttl. */
 void sw_alerts_expire(sw_alerts *alerts, int64_t now_ns);
 
 /* Those that are known: also resolved ones whose notice is withheld. */
 size_t sw_alerts_count(const sw_alerts *alerts);
+/* Up to `n` of them, from a place on: the next place, or SIZE_MAX at the end. When sw_alerts_moves() has
+ * changed in between, some may have moved before that place: begin again. */
+size_t sw_alerts_some(const sw_alerts *alerts, size_t from, size_t n,
+                      void (*each)(const sw_alert *alert, void *arg), void *arg);
+uint64_t sw_alerts_moves(const sw_alerts *alerts);
 void sw_alerts_each(const sw_alerts *alerts, void (*each)(const sw_alert *alert, void *arg), void *arg);
 /* Those that have a culprit; the others are passed over quickly. */
 void sw_alerts_each_with_culprit(const sw_alerts *alerts, void (*each)(const sw_alert *alert, void *arg),

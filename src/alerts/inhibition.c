@@ -8,6 +8,7 @@
 
 #include "base/keyed_hash.h"
 
+#define STEP_ALERTS 32
 #define DEPTH_MAX 100 /* of inhibited ones that inhibit; what is deeper is told */
 
 struct node;
@@ -61,7 +62,11 @@ struct node {
 };
 
 struct sw_inhibition {
+    const sw_alerts *alerts;
     sw_inhibition_options options;
+    enum stage { EFFECTS, CAUSES, TO_SETTLE, DONE } stage;
+    size_t at; /* in the alerts */
+    uint64_t moves;
     struct node *nodes;
     struct bucket *buckets;
     struct place *places;
@@ -342,19 +347,6 @@ static void settle_all(sw_inhibition *inhibition) {
 
 /* ---- life ---- */
 
-sw_inhibition *sw_inhibition_new(const sw_alerts *alerts, const sw_inhibition_options *options) {
-    sw_inhibition *inhibition = xcalloc(1, sizeof *inhibition);
-    inhibition->options = *options;
-    if (options->by_traces) {
-        sw_alerts_each_with_culprit(alerts, look_for_effect, inhibition);
-    }
-    if (options->rules->n > 0 || inhibition->places != NULL) {
-        sw_alerts_each(alerts, look_at, inhibition);
-    }
-    settle_all(inhibition);
-    return inhibition;
-}
-
 static void free_nodes(sw_inhibition *inhibition) {
     struct node *node = inhibition->nodes, *next = NULL;
     HASH_CLEAR(hh, inhibition->nodes);
@@ -370,10 +362,7 @@ static void free_nodes(sw_inhibition *inhibition) {
     }
 }
 
-void sw_inhibition_free(sw_inhibition *inhibition) {
-    if (inhibition == NULL) {
-        return;
-    }
+static void clear(sw_inhibition *inhibition) {
     free_nodes(inhibition);
     struct bucket *bucket = inhibition->buckets, *next_bucket = NULL;
     HASH_CLEAR(hh, inhibition->buckets);
@@ -390,7 +379,71 @@ void sw_inhibition_free(sw_inhibition *inhibition) {
         free(place->alerts.items);
         free(place);
     }
-    free(inhibition);
+}
+
+void sw_inhibition_free(sw_inhibition *inhibition) {
+    if (inhibition != NULL) {
+        clear(inhibition);
+        free(inhibition);
+    }
+}
+
+static void start_stage(sw_inhibition *inhibition, enum stage stage) {
+    inhibition->stage = stage;
+    inhibition->at = 0;
+}
+
+/* ---- in pieces ---- */
+
+static void begin(sw_inhibition *inhibition) {
+    inhibition->moves = sw_alerts_moves(inhibition->alerts);
+    start_stage(inhibition, inhibition->options.by_traces ? EFFECTS : CAUSES);
+}
+
+sw_inhibition *sw_inhibition_begin(const sw_alerts *alerts, const sw_inhibition_options *options) {
+    sw_inhibition *inhibition = xcalloc(1, sizeof *inhibition);
+    inhibition->options = *options;
+    inhibition->alerts = alerts;
+    begin(inhibition);
+    return inhibition;
+}
+
+static bool is_needed(const sw_inhibition *inhibition) {
+    return inhibition->options.rules->n > 0 || inhibition->places != NULL;
+}
+
+bool sw_inhibition_step(sw_inhibition *inhibition) {
+    if (inhibition->stage < TO_SETTLE && inhibition->moves != sw_alerts_moves(inhibition->alerts)) {
+        clear(inhibition);
+        begin(inhibition);
+    }
+    if (inhibition->stage == EFFECTS) {
+        sw_alerts_each_with_culprit(inhibition->alerts, look_for_effect, inhibition); /* few, and quick */
+        start_stage(inhibition, CAUSES);
+    } else if (inhibition->stage == CAUSES) {
+        if (is_needed(inhibition)) {
+            inhibition->at =
+                sw_alerts_some(inhibition->alerts, inhibition->at, STEP_ALERTS, look_at, inhibition);
+        }
+        if (!is_needed(inhibition) || inhibition->at == SIZE_MAX) {
+            start_stage(inhibition, TO_SETTLE);
+        }
+    } else if (inhibition->stage == TO_SETTLE) {
+        settle_all(inhibition);
+        start_stage(inhibition, DONE);
+    }
+    return inhibition->stage != DONE;
+}
+
+sw_inhibition *sw_inhibition_new(const sw_alerts *alerts, const sw_inhibition_options *options) {
+    sw_inhibition *inhibition = sw_inhibition_begin(alerts, options);
+    while (sw_inhibition_step(inhibition)) {
+    }
+    return inhibition;
+}
+
+bool sw_inhibition_knows(const sw_inhibition *inhibition, const char *fingerprint) {
+    return find_node(inhibition, fingerprint) != NULL;
 }
 
 const char *sw_inhibition_by(const sw_inhibition *inhibition, const char *fingerprint) {

@@ -54,8 +54,13 @@ typedef struct sw_inhibition sw_inhibition;
 
 /* As it is now; what changes in the alerts later does not change it. */
 sw_inhibition *sw_inhibition_new(const sw_alerts *alerts, const sw_inhibition_options *options);
+/* The same in pieces: of use only when sw_inhibition_step() has said false. */
+sw_inhibition *sw_inhibition_begin(const sw_alerts *alerts, const sw_inhibition_options *options);
+bool sw_inhibition_step(sw_inhibition *inhibition);
 void sw_inhibition_free(sw_inhibition *inhibition); /* NULL is fine */
 
+/* False: the alert could not be inhibited when that was decided, or was not there. */
+bool sw_inhibition_knows(const sw_inhibition *inhibition, const char *fingerprint);
 /* The fingerprint of the one that inhibits it; NULL when none does. */
 const char *sw_inhibition_by(const sw_inhibition *inhibition, const char *fingerprint);
 /* What the traces name as its cause, whether that inhibits it or not; NULL when nothing. */

@@ -27,7 +27,17 @@ struct sw_alerts_round {
     const sw_group *next_group;
     size_t next_absent;
     uint64_t n_removed; /* alerts->n_removed, when next_absent was right */
+
+    /* It is about what was withheld, and nothing else. */
+    bool tells_withheld;
+    size_t next_withheld;
 };
+
+/* ---- round_grouping.c ---- */
+
+/* The next finding, of those that are not in groups yet: there is one. What is reported is so from here on.
+ */
+void sw_round_group_next(sw_alerts_round *round);
 
 /* ---- round_flapping.c ---- */
 

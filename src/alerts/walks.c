@@ -18,6 +18,20 @@ uint64_t sw_alerts_refused(const sw_alerts *alerts) {
     return alerts->refused;
 }
 
+size_t sw_alerts_some(const sw_alerts *alerts, size_t from, size_t n,
+                      void (*each)(const sw_alert *alert, void *arg), void *arg) {
+    sw_alert_table *table = (sw_alert_table *)&alerts->table; /* only its view changes */
+    size_t i = from;
+    for (; i < table->n && i - from < n; i++) {
+        each(sw_alert_table_view(table, i), arg);
+    }
+    return i < table->n ? i : SIZE_MAX;
+}
+
+uint64_t sw_alerts_moves(const sw_alerts *alerts) {
+    return alerts->n_removed;
+}
+
 void sw_alerts_each(const sw_alerts *alerts, void (*each)(const sw_alert *alert, void *arg), void *arg) {
     sw_alert_table *table = (sw_alert_table *)&alerts->table; /* only its view changes */
     for (size_t i = 0; i < table->n; i++) {

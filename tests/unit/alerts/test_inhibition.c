@@ -437,6 +437,62 @@ static void many_are_matched_by_their_labels(void **state) {
     unmake(&world);
 }
 
+static void add_many(struct world *world, int n) {
+    for (int i = 0; i < n; i++) {
+        sw_alert alert = {.type = (char *)(i == 0 ? "down" : "slow"),
+                          .detector = (char *)"detect",
+                          .source = (char *)"tempo",
+                          .summary = (char *)"",
+                          .state = SW_ALERT_FIRING,
+                          .last_notified_ns = 1};
+        snprintf(alert.fingerprint, sizeof alert.fingerprint, "%016x", i);
+        sw_alerts_restore(world->alerts, &alert);
+    }
+}
+
+static void ignore_notify(const sw_alert *alert, sw_notice notice, void *arg) {
+    (void)alert, (void)notice, (void)arg;
+}
+
+static void ignore_changed(const sw_alert *alert, void *arg) {
+    (void)alert, (void)arg;
+}
+
+static void ignore_removed(const char *fingerprint, void *arg) {
+    (void)fingerprint, (void)arg;
+}
+
+static void what_goes_between_two_pieces_is_not_counted(void **state) {
+    (void)state;
+    struct world world = make("[" RULE("alertname=down", "alertname=slow", "") "]", true, NULL);
+    add_many(&world, 200);
+    sw_inhibition_options options = {&world.rules, true, speaks, &world};
+    sw_inhibition *inhibition = sw_inhibition_begin(world.alerts, &options);
+    size_t pieces = 0;
+    while (sw_inhibition_step(inhibition)) {
+        pieces++;
+    }
+    assert_true(pieces > 10);
+    assert_true(sw_inhibition_knows(inhibition, "00000000000000c7"));
+    assert_false(sw_inhibition_knows(inhibition, "00000000000000c8"));
+    assert_string_equal(sw_inhibition_by(inhibition, "00000000000000c7"), "0000000000000000");
+    sw_inhibition_free(inhibition);
+    inhibition = sw_inhibition_begin(world.alerts, &options);
+    for (size_t i = 0; i < pieces - 2; i++) {
+        assert_true(sw_inhibition_step(inhibition));
+    }
+    sw_alerts_sink sink = {.notify = ignore_notify, .changed = ignore_changed, .removed = ignore_removed};
+    sw_alerts_apply(world.alerts, "detect", "tempo", NULL, 0, true, T0 * SW_NS_PER_S, &sink, NULL, NULL);
+    assert_int_equal(sw_alerts_count(world.alerts), 0);
+    add_many(&world, 50);
+    while (sw_inhibition_step(inhibition)) {
+    }
+    assert_false(sw_inhibition_knows(inhibition, "00000000000000c7"));
+    assert_string_equal(sw_inhibition_by(inhibition, "0000000000000031"), "0000000000000000");
+    sw_inhibition_free(inhibition);
+    unmake(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_source_inhibits_targets_that_agree_on_the_labels),
@@ -454,6 +510,7 @@ int main(void) {
         cmocka_unit_test(rules_and_traces_together_leave_one_that_is_told),
         cmocka_unit_test(what_nothing_could_inhibit_is_known_at_once),
         cmocka_unit_test(many_are_matched_by_their_labels),
+        cmocka_unit_test(what_goes_between_two_pieces_is_not_counted),
     };
     return cmocka_run_group_tests_name("inhibition", tests, NULL, NULL);
 }

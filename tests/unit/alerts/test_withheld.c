@@ -253,12 +253,36 @@ static void a_rise_that_is_over_when_it_may_be_told_is_not_told(void **state) {
     rises_to(f, SW_SEVERITY_WARNING, "");
 }
 
+static void it_can_be_told_in_pieces(void **state) {
+    struct fixture *f = *state;
+    sw_alerts_sink sink = holding(f);
+    assert_null(sw_alerts_withheld_round(f->alerts, T0 * SW_NS_PER_S, &sink));
+    sw_finding three[] = {finding("a", NULL), finding("b", NULL), finding("c", NULL)};
+    muted = true;
+    sw_alerts_apply(f->alerts, "detect", "tempo", three, 3, true, T0 * SW_NS_PER_S, &sink, NULL, NULL);
+    assert_string_equal(said(f), "held FIRING;held FIRING;held FIRING;");
+    muted = false;
+    sw_alerts_round *round = sw_alerts_withheld_round(f->alerts, T0 * SW_NS_PER_S, &sink);
+    assert_true(sw_alerts_round_step(round));
+    assert_string_equal(said(f), "FIRING a;");
+    sw_alerts_apply(f->alerts, "detect", "tempo", three + 1, 2, true, T0 * SW_NS_PER_S, &sink, NULL, NULL);
+    assert_string_equal(said(f), "FIRING b;FIRING c;RESOLVED a;removed;"); /* somebody else was faster */
+    while (sw_alerts_round_step(round)) {
+    }
+    assert_string_equal(said(f), "");
+    sw_alerts_round_free(round);
+    for (size_t i = 0; i < 3; i++) {
+        sw_finding_release(&three[i]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(alerts_live_as_the_table_says, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_rise_in_severity_waits_too, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_rise_in_severity_is_told_once_over_restarts_and_silences, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(it_can_be_told_in_pieces, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_rise_that_is_over_when_it_may_be_told_is_not_told, set_up,
                                         tear_down),
     };
