@@ -98,11 +98,8 @@ struct sw_agent {
     /* inhibiting.c */
     sw_inhibit_rules inhibit_rules;
     sw_inhibition *inhibition, *inhibition_before; /* as it was decided last; before that, while it decides */
-    bool inhibition_waits; /* an alert that could be inhibited waits for the decision */
-    bool inhibition_decides;
-    sw_applying *telling; /* what was withheld is being asked about (alerting.c) */
+    sw_applying *telling;                          /* what was withheld is being asked about (alerting.c) */
     sw_evaluation *telling_record;
-    bool tell_again;
     sw_detectors *detectors;
     sw_feed feeds[SW_SOURCES];
     char *unfed;                     /* detectors that no enabled source feeds, as they were told last */
@@ -143,6 +140,11 @@ struct sw_agent {
     bool stopping;
     bool trimming; /* memory.c */
     bool loaded;   /* first scan of the scripts is over */
+
+    /* inhibiting.c, alerting.c */
+    bool inhibition_waits; /* an alert that could be inhibited waits for the decision */
+    bool inhibition_decides;
+    bool tell_again;
 
     /* The longest pass of the loop (loop_watch.c). */
     uv_prepare_t pass_prepare;

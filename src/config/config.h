@@ -61,7 +61,6 @@ typedef struct sw_route_config {
 
 /* Strings are never NULL: "" means not set. */
 typedef struct sw_config {
-#define SW_SETTING_BOOL(field, ...) bool field;
 #define SW_SETTING_INT(field, ...) int64_t field;
 #define SW_SETTING_NUMBER(field, ...) double field;
 #define SW_SETTING_STRING(field, ...) char *field;
@@ -78,9 +77,11 @@ typedef struct sw_config {
     sw_receiver_config *receivers; /* at least SW_RECEIVER_WEBHOOK, the first */
     size_t n_receivers;
     sw_route_config route; /* everything to the first receiver, when the config file has none */
-    bool has_route;        /* it has one */
     char *config_file;     /* NULL when none was given */
     char **origins;        /* where each setting came from, in the order of sw_settings[] (settings.h) */
+    bool has_route;        /* the config file has one */
+#define SW_SETTING_BOOL(field, ...) bool field;
+#include "config/settings.def"
 } sw_config;
 
 /* A Lua config file and what it may see. */
