@@ -136,6 +136,7 @@ void sw_alerts_restore_evaluated(sw_alerts *alerts, const char *reporter, uint32
 void sw_alerts_expire(sw_alerts *alerts, int64_t now_ns) {
     sw_reported_expire(alerts->reported, now_ns, alerts->options.reported_ttl_ns);
 }
+
 /* False when it is withheld: then nothing has been told, and the alert is asked again. `again`: it was
  * before. */
 static bool tell(sw_alerts_round *round, sw_alert *alert, sw_notice notice, bool again) {

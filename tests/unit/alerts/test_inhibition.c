@@ -472,13 +472,13 @@ static void what_goes_between_two_pieces_is_not_counted(void **state) {
     while (sw_inhibition_step(inhibition)) {
         pieces++;
     }
-    assert_true(pieces > 10);
+    assert_true(pieces > 5);
     assert_true(sw_inhibition_knows(inhibition, "00000000000000c7"));
     assert_false(sw_inhibition_knows(inhibition, "00000000000000c8"));
     assert_string_equal(sw_inhibition_by(inhibition, "00000000000000c7"), "0000000000000000");
     sw_inhibition_free(inhibition);
     inhibition = sw_inhibition_begin(world.alerts, &options);
-    for (size_t i = 0; i < pieces - 2; i++) {
+    for (size_t i = 0; i < pieces - 3; i++) {
         assert_true(sw_inhibition_step(inhibition));
     }
     sw_alerts_sink sink = {.notify = ignore_notify, .changed = ignore_changed, .removed = ignore_removed};
