@@ -199,7 +199,7 @@ static void refuse(sw_http_exchange *exchange) {
 /* Receiving. */
 
 static bool is_unwanted(const sw_http_exchange *exchange) {
-    return exchange->route == NULL || exchange->too_large || exchange->too_many;
+    return exchange->route == NULL || exchange->too_large || exchange->too_many || exchange->denied;
 }
 
 struct lengths {
@@ -225,23 +225,32 @@ static bool has_two_lengths(const sw_http_exchange *exchange) {
     return lengths.differ;
 }
 
-static void take_headers(sw_http_exchange *exchange) {
+static bool is_admitted(sw_http_exchange *exchange) {
+    const sw_http_server *server = exchange->server;
+    return server->admit == NULL || server->admit(exchange, server->admit_arg);
+}
+
+/* True when the answer is to be given now, without the body. */
+static bool take_headers(sw_http_exchange *exchange) {
     if (has_two_lengths(exchange)) {
         sw_http_reply_header(exchange, "Connection", "close");
         reply_error(exchange, MHD_HTTP_BAD_REQUEST, "the request has two lengths");
-        return;
+        return true;
     }
     const char *length = sw_http_header(exchange, "Content-Length");
     uint64_t announced = length != NULL ? strtoull(length, NULL, 10) : 0;
     size_t limit = exchange->server->max_body;
     exchange->too_large = announced > limit;
     bool waits = sw_http_header(exchange, "Expect") != NULL;
+    exchange->denied = !is_unwanted(exchange) && !is_admitted(exchange);
     if (!is_unwanted(exchange) && announced > 0 && announced <= HTTP_SERVER_SPARE_BODY) {
         sw_buf_reserve(&exchange->body, (size_t)announced);
     }
-    if (is_unwanted(exchange) && (waits || announced / DISCARD_FACTOR > limit)) {
+    bool now = is_unwanted(exchange) && (waits || announced / DISCARD_FACTOR > limit);
+    if (now && !exchange->denied) {
         refuse(exchange);
     }
+    return now;
 }
 
 static bool take_body(sw_http_exchange *exchange, const char *data, size_t len) {
@@ -268,10 +277,7 @@ static void handle(sw_http_exchange *exchange) {
         return;
     }
     exchange->state = EXCHANGE_HANDLING;
-    const sw_http_server *server = exchange->server;
-    if (server->admit == NULL || server->admit(exchange, server->admit_arg)) {
-        exchange->route->handler(exchange, exchange->route->arg);
-    }
+    exchange->route->handler(exchange, exchange->route->arg);
     if (exchange->state == EXCHANGE_HANDLING) {
         sw_log(SW_LOG_ERROR, "a handler gave no answer", "path", exchange->path, NULL);
         reply_error(exchange, MHD_HTTP_INTERNAL_SERVER_ERROR, "no answer");
@@ -298,8 +304,7 @@ enum MHD_Result http_on_request(void *arg, struct MHD_Connection *connection, co
     if (exchange == NULL) {
         exchange = new_exchange(arg, connection, method, url);
         *slot = exchange;
-        take_headers(exchange);
-        return exchange->state == EXCHANGE_ANSWERED ? queue(exchange) : MHD_YES;
+        return take_headers(exchange) ? queue(exchange) : MHD_YES;
     }
     if (exchange->state == EXCHANGE_ORPHANED) {
         return MHD_NO;

@@ -29,7 +29,8 @@ typedef struct sw_http_server_options {
     unsigned idle_timeout_s;  /* 0 = 30 */
     const sw_tls_files *tls;  /* NULL: no TLS */
     bool plain_errors;        /* the server's own answers are plain text */
-    /* Asked before each handler; NULL: every request is admitted. False when it has replied itself. */
+    /* Asked before the body of a request is taken; NULL: every one is admitted. False when it has replied
+     * itself, at once. */
     bool (*admit)(sw_http_exchange *exchange, void *arg);
     void *admit_arg;
 } sw_http_server_options;

@@ -50,6 +50,7 @@ struct sw_http_exchange {
     size_t counted;   /* of the body, in what the server counts */
     size_t discarded; /* bytes of a body that nobody wants */
     bool too_large, too_many;
+    bool denied; /* answered by who admits; the body is read and forgotten before that is sent */
     exchange_state state;
     bool kept; /* was deferred: the handler holds it until it replies */
     int status;

@@ -296,7 +296,10 @@ def test_hostile_connections_cost_nothing_and_others_go_on(receiver):
 def test_a_token_is_needed_when_one_is_set_and_it_may_change(make_agent, webhook, tmp_path):
     token = tmp_path / "token"
     token.write_text("s3cret\n")
-    agent = receiver_of(make_agent, webhook, SPANWATCH_OTLP_BEARER_TOKEN_FILE=token)
+    http_port = free_port()
+    agent = receiver_of(
+        make_agent, webhook, SPANWATCH_OTLP_BEARER_TOKEN_FILE=token, SPANWATCH_OTLP_HTTP_ADDRESS=f"127.0.0.1:{http_port}",
+    )  # fmt: skip
     with channel_to(agent) as channel:
         for shown in ((), (("authorization", "Bearer s3cre"),), (("authorization", "Basic s3cret"),)):
             assert call(channel, GOOD, metadata=shown)[0] == grpc.StatusCode.UNAUTHENTICATED
@@ -304,6 +307,15 @@ def test_a_token_is_needed_when_one_is_set_and_it_may_change(make_agent, webhook
         token.write_text("another\n")
         assert call(channel, GOOD, metadata=(("authorization", "Bearer s3cret"),))[0] == grpc.StatusCode.UNAUTHENTICATED
         assert call(channel, GOOD, metadata=(("authorization", "bearer another"),))[0] == grpc.StatusCode.OK
+    for shown, status in ((None, 401), ("Bearer s3cret", 401), ("Bearer another", 200)):
+        connection = http.client.HTTPConnection("127.0.0.1", http_port, timeout=10)
+        headers = {"Content-Type": "application/x-protobuf", **({"Authorization": shown} if shown else {})}
+        connection.request("POST", "/v1/traces", GOOD, headers)
+        answer = connection.getresponse()
+        assert answer.status == status
+        if status == 401:
+            assert Status.FromString(answer.read()).code == 16 and answer.headers["WWW-Authenticate"].startswith("Bearer")
+        connection.close()
     assert "s3cret" not in agent.log()
 
 

@@ -113,20 +113,20 @@ static void take(const struct request *request, sw_otlp_text body) {
     sw_buf_release(&answer);
 }
 
-/* False when it has replied. */
-static bool admit(struct request *request) {
-    sw_otlp_receiver *receiver = request->receiver;
-    if (!otlp_access_admits(&receiver->access, sw_http_header(request->exchange, "Authorization"))) {
-        sw_http_reply_header(request->exchange, "WWW-Authenticate", "Bearer realm=\"spanwatch\"");
-        refuse(request, 401, SW_OTLP_UNAUTHENTICATED, "the bearer token is missing or wrong");
-        return false;
+static bool admit(sw_http_exchange *exchange, void *arg) {
+    sw_otlp_receiver *receiver = arg;
+    struct request request = {.receiver = receiver, .exchange = exchange};
+    request.json = is_type(sw_http_header(exchange, "Content-Type"), JSON);
+    if (!otlp_access_admits(&receiver->access, sw_http_header(exchange, "Authorization"))) {
+        sw_http_reply_header(exchange, "WWW-Authenticate", "Bearer realm=\"spanwatch\"");
+        refuse(&request, 401, SW_OTLP_UNAUTHENTICATED, "the bearer token is missing or wrong");
+    } else if (receiver->stopping) {
+        ask_to_wait(&request);
+        refuse(&request, 503, SW_OTLP_UNAVAILABLE, "the agent is stopping");
+    } else {
+        return true;
     }
-    if (receiver->stopping) {
-        ask_to_wait(request);
-        refuse(request, 503, SW_OTLP_UNAVAILABLE, "the agent is stopping");
-        return false;
-    }
-    return true;
+    return false;
 }
 
 static void post_traces(sw_http_exchange *exchange, void *arg) {
@@ -137,9 +137,6 @@ static void post_traces(sw_http_exchange *exchange, void *arg) {
         static const char why[] = "Content-Type must be " PROTOBUF " or " JSON "\n";
         sw_metric_add(request.receiver->m_requests, 1, "415");
         sw_http_reply(exchange, 415, "text/plain; charset=utf-8", why, sizeof why - 1);
-        return;
-    }
-    if (!admit(&request)) {
         return;
     }
     sw_buf_init(&request.inflated, request.receiver->max_body);
@@ -156,23 +153,25 @@ static void post_traces(sw_http_exchange *exchange, void *arg) {
 
 sw_otlp_receiver *sw_otlp_receiver_new(uv_loop_t *loop, const sw_otlp_receiver_options *options,
                                        sw_source *source, sw_metrics *metrics, char **error) {
+    static const char *const by_code[] = {"code", NULL};
+    sw_otlp_receiver *receiver = xcalloc(1, sizeof *receiver);
     sw_http_server_options listening = {.address = options->address,
                                         .max_body = options->max_body,
                                         .tls = options->tls,
-                                        .plain_errors = true};
-    sw_http_server *server = sw_http_server_new(loop, &listening, error);
-    if (server == NULL) {
+                                        .plain_errors = true,
+                                        .admit = admit,
+                                        .admit_arg = receiver};
+    receiver->server = sw_http_server_new(loop, &listening, error);
+    if (receiver->server == NULL) {
+        free(receiver);
         return NULL;
     }
-    static const char *const by_code[] = {"code", NULL};
-    sw_otlp_receiver *receiver = xcalloc(1, sizeof *receiver);
-    receiver->server = server;
     receiver->source = source;
     receiver->max_body = options->max_body;
     otlp_access_init(&receiver->access, options);
     receiver->m_requests = sw_metrics_counter(metrics, "spanwatch_otlp_requests_total",
                                               "Requests to /v1/traces by the status of the answer.", by_code);
-    sw_http_server_route(server, "POST", "/v1/traces", post_traces, receiver);
+    sw_http_server_route(receiver->server, "POST", "/v1/traces", post_traces, receiver);
     return receiver;
 }
 

@@ -11,7 +11,7 @@
 typedef struct world {
     bench *b;
     sw_http_server *server;
-    int handled;
+    int handled, asked;
     sw_http_exchange *deferred;
     char seen[2048];
     bool forget_to_answer;
@@ -284,6 +284,53 @@ static void all_bodies_together_have_a_limit(void **state) {
         uv_run(&w->b->loop, UV_RUN_NOWAIT);
     }
     assert_int_equal(w->server->body_bytes, 0);
+}
+
+static bool deny(sw_http_exchange *exchange, void *arg) {
+    world *w = arg;
+    w->asked++;
+    if (sw_http_header(exchange, "X-Own") != NULL) {
+        return true;
+    }
+    sw_http_reply(exchange, 401, "text/plain", "no\n", 3);
+    return false;
+}
+
+static void a_body_of_somebody_who_is_not_admitted_is_not_kept(void **state) {
+    world *w = *state;
+    start(w, (sw_http_server_options){
+                 .address = "127.0.0.1:0", .max_body = 1000, .admit = deny, .admit_arg = w});
+    sw_http_server_route(w->server, "POST", "/v1/traces", describe, w);
+    static const char head[] = "POST /v1/traces HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n";
+    char body[1000];
+    memset(body, 'b', sizeof body);
+    int fd = dial(w);
+    say(w, fd, head, strlen(head));
+    say(w, fd, "\r\n", 2);
+    say(w, fd, body, 999);
+    assert_int_equal(w->asked, 1);
+    assert_int_equal(w->server->body_bytes, 0);
+    say(w, fd, body, 1); /* all is read before the answer, so that the client sees that */
+    assert_false(hear(w, fd, "no\n"));
+    assert_heard("HTTP/1.1 401");
+    /* On the same connection, as somebody else. */
+    say(w, fd, head, strlen(head));
+    say(w, fd, "X-Own: me\r\n\r\n", 13);
+    say(w, fd, body, 1000);
+    assert_false(hear(w, fd, "body=1000"));
+    close(fd);
+    /* Whoever waits for leave gets the answer instead; without end, the connection ends. */
+    talk(w, "POST /v1/traces HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\nExpect: 100-continue\r\n"
+            "Connection: close\r\n\r\n");
+    assert_heard("HTTP/1.1 401");
+    assert_null(strstr(heard, "100 Continue"));
+    talk(w, "POST /v1/traces HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n");
+    assert_heard("HTTP/1.1 413");
+    /* What nobody could use needs no leave. */
+    talk(w, "GET /nowhere HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    assert_heard("HTTP/1.1 404");
+    assert_int_equal(w->handled, 1);
+    assert_int_equal(w->asked, 3);
 }
 
 static void a_request_with_two_lengths_is_refused(void **state) {
@@ -589,6 +636,7 @@ int main(void) {
         TEST(a_body_over_the_limit_is_refused),
         TEST(a_chunked_body_over_the_limit_is_refused),
         TEST(all_bodies_together_have_a_limit),
+        TEST(a_body_of_somebody_who_is_not_admitted_is_not_kept),
         TEST(a_request_with_two_lengths_is_refused),
         TEST(a_client_that_waits_for_leave_gets_it_or_its_refusal),
         TEST(nonsense_and_oversized_headers_close_the_connection),
