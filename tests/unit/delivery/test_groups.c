@@ -305,6 +305,26 @@ static void what_nothing_is_said_of_any_more_does_not_count(void **state) {
     assert_members(f, 0);
 }
 
+static void what_does_not_fit_in_memory_comes_with_the_next(void **state) {
+    struct fixture *f = *state;
+    f->options.max_rows = 4;
+    restart(f);
+    sw_store_batch *batch = sw_store_batch_new(f->store);
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i"};
+    for (size_t i = 0; i < SW_ARRAY_LEN(names); i++) {
+        notice(f, batch, "G", names[i], "firing", NULL);
+    }
+    commit(f, batch);
+    run_until_idle(f);
+    advance_ms(f, WAIT_MS);
+    restart(f);
+    advance_ms(f, INTERVAL_MS);
+    advance_ms(f, INTERVAL_MS);
+    assert_string_equal(
+        told(f), "a firing, b firing, c firing, d firing; e firing, f firing, g firing, h firing; i firing");
+    assert_settled(f);
+}
+
 /* ---- when the store fails ---- */
 
 static void limit_files(rlim_t bytes) {
@@ -363,6 +383,7 @@ int main(void) {
         GROUP_TEST(a_refused_notification_is_one_dead_letter_that_can_be_sent_again),
         GROUP_TEST(a_notification_says_how_many_of_the_group_still_fire),
         GROUP_TEST(what_nothing_is_said_of_any_more_does_not_count),
+        GROUP_TEST(what_does_not_fit_in_memory_comes_with_the_next),
         GROUP_TEST(when_the_store_is_full_a_group_is_sent_from_memory_and_settled_later),
     };
     return cmocka_run_group_tests_name("groups", tests, NULL, NULL);
