@@ -287,6 +287,12 @@ void sw_outbox_release_reservation(sw_outbox *outbox, sw_entry *entry) {
 
 /* ---- what went out when ---- */
 
+static void expire(sw_outbox *outbox) {
+    sw_queue_forget_groups(&outbox->queue, sw_mono_ns(outbox->clock), MAX_GROUPS);
+    sw_batch_expire_notified(sw_records_batch(outbox), outbox->options.name, sw_wall_ns(outbox->clock));
+    sw_records_added(outbox, 1);
+}
+
 void sw_outbox_note_notified(sw_outbox *outbox, const sw_entry *entry) {
     const sw_outbox_row *row = &entry->row;
     sw_lane *lane = entry->lane;
@@ -306,9 +312,7 @@ void sw_outbox_note_notified(sw_outbox *outbox, const sw_entry *entry) {
                           spaced ? row->group_interval_ms : 0);
     sw_records_added(outbox, 1);
     if (++outbox->n_notified % EXPIRE_EVERY == 0) {
-        sw_queue_forget_groups(&outbox->queue, now, MAX_GROUPS);
-        sw_batch_expire_notified(sw_records_batch(outbox), outbox->options.name, wall);
-        sw_records_added(outbox, 1);
+        expire(outbox);
     }
 }
 
@@ -319,6 +323,7 @@ static void restore(const char *receiver, const char *group_key, int64_t at_ns, 
     if (!sw_streq(receiver, outbox->options.name)) {
         return;
     }
+    outbox->n_notified++;
     ago = ago > 0 ? ago : 0; /* the wall clock may have stepped: then it waits for one interval */
     if (is_limited(outbox) && ago < HOUR_NS) {
         remember(outbox, mono - ago);
@@ -335,7 +340,9 @@ void sw_outbox_restore_notified(sw_outbox *outbox) {
     }
     sw_store_each_notified(outbox->store, restore, outbox);
     sw_members_restore(outbox);
-    sw_queue_forget_groups(&outbox->queue, sw_mono_ns(outbox->clock), MAX_GROUPS);
+    if (outbox->n_notified > 0) {
+        expire(outbox);
+    }
 }
 
 /* A notification that was combined before tells more alerts than its row says. */

@@ -305,6 +305,32 @@ static void what_nothing_is_said_of_any_more_does_not_count(void **state) {
     assert_members(f, 0);
 }
 
+static void count_notified(const char *receiver, const char *group_key, int64_t at_ns, int64_t interval_ms,
+                           void *arg) {
+    (void)receiver;
+    (void)group_key;
+    (void)at_ns;
+    (void)interval_ms;
+    ++*(int *)arg;
+}
+
+static void what_went_out_long_ago_is_forgotten(void **state) {
+    struct fixture *f = *state;
+    tell(f, "G", "a", "firing");
+    advance_ms(f, WAIT_MS);
+    tell(f, "G", "a", "resolved");
+    advance_ms(f, INTERVAL_MS);
+    for (int expected = 2; expected >= 0; expected -= 2) {
+        int n = 0;
+        restart(f);
+        run_until_idle(f);
+        assert_int_equal(sw_store_each_notified(f->store, count_notified, &n), 0);
+        assert_int_equal(n, expected);
+        assert_int_equal(HASH_COUNT(f->outbox->queue.groups), expected > 0 ? 1 : 0);
+        advance_ms(f, 3600000);
+    }
+}
+
 static void what_does_not_fit_in_memory_comes_with_the_next(void **state) {
     struct fixture *f = *state;
     f->options.max_rows = 4;
@@ -383,6 +409,7 @@ int main(void) {
         GROUP_TEST(a_refused_notification_is_one_dead_letter_that_can_be_sent_again),
         GROUP_TEST(a_notification_says_how_many_of_the_group_still_fire),
         GROUP_TEST(what_nothing_is_said_of_any_more_does_not_count),
+        GROUP_TEST(what_went_out_long_ago_is_forgotten),
         GROUP_TEST(what_does_not_fit_in_memory_comes_with_the_next),
         GROUP_TEST(when_the_store_is_full_a_group_is_sent_from_memory_and_settled_later),
     };
