@@ -169,7 +169,11 @@ void sw_http_defer(sw_http_exchange *exchange) {
 }
 
 static void reply_error(sw_http_exchange *exchange, int status, const char *message) {
-    bool plain = exchange->server->plain_errors;
+    const sw_http_server *server = exchange->server;
+    if (server->refused != NULL) {
+        server->refused(status, server->refused_arg);
+    }
+    bool plain = server->plain_errors;
     char *body = plain ? xasprintf("%s\n", message) : xasprintf("{\"error\": \"%s\"}\n", message);
     sw_http_reply(exchange, status, plain ? "text/plain; charset=utf-8" : "application/json", body,
                   strlen(body));

@@ -193,6 +193,8 @@ sw_http_server *sw_http_server_new(uv_loop_t *loop, const sw_http_server_options
     server->local = http_is_loopback(fd);
     server->admit = options->admit;
     server->admit_arg = options->admit_arg;
+    server->refused = options->refused;
+    server->refused_arg = options->refused_arg;
     server->max_body = options->max_body > 0 ? options->max_body : HTTP_SERVER_MAX_BODY;
     server->max_bodies = options->max_bodies > 0 ? options->max_bodies : 16 * server->max_body;
     server->plain_errors = options->plain_errors;

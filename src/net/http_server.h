@@ -33,6 +33,9 @@ typedef struct sw_http_server_options {
      * itself, at once. */
     bool (*admit)(sw_http_exchange *exchange, void *arg);
     void *admit_arg;
+    /* Told of each answer of the server's own (400, 404, 405, 413, 503); NULL: nobody is. */
+    void (*refused)(int status, void *arg);
+    void *refused_arg;
 } sw_http_server_options;
 
 /* NULL on failure, with *error (caller frees) saying what and why. */

@@ -79,6 +79,8 @@ struct sw_http_server {
     bool local;
     bool (*admit)(sw_http_exchange *exchange, void *arg);
     void *admit_arg;
+    void (*refused)(int status, void *arg);
+    void *refused_arg;
     bool run_again;
     http_peer *peers;
     sw_http_exchange *deferred;

@@ -161,6 +161,9 @@ def test_senders_that_do_not_behave_get_the_right_status_and_the_agent_goes_on(r
     for arguments, expected in cases:
         status, _, content = post(receiver, **arguments)
         assert status == expected, (expected, status, content, str(arguments)[:200])
+    for status in {expected for _, expected in cases}:  # whoever gives the answer, it is counted
+        times = sum(expected == status for _, expected in cases)
+        assert receiver.metric("spanwatch_otlp_requests_total", code=str(status)) == times, status
     status, headers, content = post(receiver, good[:-3])
     error = Status.FromString(content)
     assert (headers["content-type"], error.code) == (PROTOBUF, 3) and error.message

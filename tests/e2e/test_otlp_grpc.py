@@ -233,7 +233,7 @@ def test_what_is_not_framed_as_grpc_is_an_error_of_its_own(receiver):
         codes = receiver.metrics()
         assert answer and (expected in answer or huffman(expected) in answer), (expected, block, body[:50], answer)
         assert codes is not None
-    names = {"INTERNAL": 8, "UNIMPLEMENTED": 1, "OK": 5}
+    names = {"INTERNAL": 8, "UNIMPLEMENTED": 1, "OK": 5, "NOT_GRPC": 4}
     for name, times in names.items():
         assert receiver.metric("spanwatch_otlp_grpc_requests_total", code=name) == times, name
     assert receiver.metric("spanwatch_otlp_grpc_requests_total") - before == sum(names.values())

@@ -91,8 +91,10 @@ static void succeed(const sw_otlp_grpc *receiver, sw_h2_exchange *exchange, uint
     sw_buf_release(&body);
 }
 
-static void refuse_http(sw_h2_exchange *exchange, int status, const char *text) {
+static void refuse_http(const sw_otlp_grpc *receiver, sw_h2_exchange *exchange, int status,
+                        const char *text) {
     static const sw_h2_field headers[] = {{"content-type", "text/plain; charset=utf-8"}, {NULL, NULL}};
+    sw_metric_add(receiver->m_requests, 1, "NOT_GRPC");
     sw_h2_reply(exchange, &(sw_h2_reply_parts){
                               .status = status, .headers = headers, .body = text, .body_len = strlen(text)});
 }
@@ -112,9 +114,9 @@ static bool is_grpc(const char *type) {
 static bool admit(sw_h2_exchange *exchange, void *arg) {
     sw_otlp_grpc *receiver = arg;
     if (strcmp(sw_h2_method(exchange), "POST") != 0) {
-        refuse_http(exchange, 405, "gRPC is spoken here: the method must be POST\n");
+        refuse_http(receiver, exchange, 405, "gRPC is spoken here: the method must be POST\n");
     } else if (!is_grpc(sw_h2_header(exchange, "content-type"))) {
-        refuse_http(exchange, 415, "gRPC is spoken here: content-type must be application/grpc\n");
+        refuse_http(receiver, exchange, 415, "gRPC is spoken here: content-type must be application/grpc\n");
     } else if (strcmp(sw_h2_path(exchange), EXPORT) != 0) {
         fail(receiver, exchange, SW_OTLP_UNIMPLEMENTED, "only " EXPORT " is implemented here", 0);
     } else if (!otlp_access_admits(&receiver->access, sw_h2_header(exchange, "authorization"))) {
@@ -198,8 +200,9 @@ sw_otlp_grpc *sw_otlp_grpc_new(uv_loop_t *loop, const sw_otlp_receiver_options *
     receiver->source = source;
     receiver->max_body = options->max_body;
     otlp_access_init(&receiver->access, options);
-    receiver->m_requests = sw_metrics_counter(metrics, "spanwatch_otlp_grpc_requests_total",
-                                              "Calls over gRPC by the status of the answer.", by_code);
+    receiver->m_requests =
+        sw_metrics_counter(metrics, "spanwatch_otlp_grpc_requests_total",
+                           "Calls over gRPC by the status of the answer; NOT_GRPC: it was none.", by_code);
     return receiver;
 }
 

@@ -8,7 +8,7 @@
  * after its grpc-timeout; UNAUTHENTICATED; UNIMPLEMENTED for other methods and encodings; INTERNAL for what
  * is not framed as gRPC does it. A request that is not gRPC gets an HTTP status (405, 415).
  *
- * Metric: spanwatch_otlp_grpc_requests_total{code}.
+ * Metric: spanwatch_otlp_grpc_requests_total{code}, code being the name of the status, or NOT_GRPC.
  */
 #ifndef SW_SOURCES_OTLP_GRPC_RECEIVER_H
 #define SW_SOURCES_OTLP_GRPC_RECEIVER_H

@@ -28,10 +28,15 @@ struct request {
     sw_buf inflated, protobuf;
 };
 
-static void reply(const struct request *request, int status, const sw_buf *body) {
+static void count(int status, void *arg) {
+    const sw_otlp_receiver *receiver = arg;
     char code[8];
     snprintf(code, sizeof code, "%d", status);
-    sw_metric_add(request->receiver->m_requests, 1, code);
+    sw_metric_add(receiver->m_requests, 1, code);
+}
+
+static void reply(const struct request *request, int status, const sw_buf *body) {
+    count(status, request->receiver);
     sw_http_reply(request->exchange, status, request->json ? JSON : PROTOBUF, body->data, body->len);
 }
 
@@ -135,7 +140,7 @@ static void post_traces(sw_http_exchange *exchange, void *arg) {
     request.json = is_type(type, JSON);
     if (!request.json && !is_type(type, PROTOBUF)) {
         static const char why[] = "Content-Type must be " PROTOBUF " or " JSON "\n";
-        sw_metric_add(request.receiver->m_requests, 1, "415");
+        count(415, request.receiver);
         sw_http_reply(exchange, 415, "text/plain; charset=utf-8", why, sizeof why - 1);
         return;
     }
@@ -160,7 +165,9 @@ sw_otlp_receiver *sw_otlp_receiver_new(uv_loop_t *loop, const sw_otlp_receiver_o
                                         .tls = options->tls,
                                         .plain_errors = true,
                                         .admit = admit,
-                                        .admit_arg = receiver};
+                                        .admit_arg = receiver,
+                                        .refused = count,
+                                        .refused_arg = receiver};
     receiver->server = sw_http_server_new(loop, &listening, error);
     if (receiver->server == NULL) {
         free(receiver);
@@ -170,7 +177,7 @@ sw_otlp_receiver *sw_otlp_receiver_new(uv_loop_t *loop, const sw_otlp_receiver_o
     receiver->max_body = options->max_body;
     otlp_access_init(&receiver->access, options);
     receiver->m_requests = sw_metrics_counter(metrics, "spanwatch_otlp_requests_total",
-                                              "Requests to /v1/traces by the status of the answer.", by_code);
+                                              "Requests over HTTP by the status of the answer.", by_code);
     sw_http_server_route(receiver->server, "POST", "/v1/traces", post_traces, receiver);
     return receiver;
 }
