@@ -41,6 +41,26 @@ function notification.number(value)
   return ("%.6g"):format(value)
 end
 
+-- FNV-1a of 32 bits.
+local function hash(text)
+  local sum = 0x811c9dc5
+  for i = 1, #text do
+    sum = ((sum ~ text:byte(i)) * 0x01000193) & 0xffffffff
+  end
+  return ("%08x"):format(sum)
+end
+
+---What receivers know it by over its life, in at most `max` characters: the fingerprint, or "group " and the group's key.
+---One that is too long ends in a hash, so that no two become the same by being cut.
+---@param alert spanwatch.Notification
+---@param max integer
+---@return string
+function notification.identity(alert, max)
+  local text = alert.alerts and "group " .. alert.group_key or alert.fingerprint
+  local length = utf8.len(text)
+  return length and length <= max and text or notification.cut(text, max - 9) .. "#" .. hash(text)
+end
+
 ---Whether it tells of more than one alert.
 ---@param alert spanwatch.Notification
 ---@return boolean

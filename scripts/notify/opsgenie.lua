@@ -10,21 +10,6 @@ local MESSAGE_MAX, ALIAS_MAX, DESCRIPTION_MAX, ENTITY_MAX, SOURCE_MAX, TAG_MAX, 
 local DETAIL_MAX, TAGS_MAX = 500, 20 -- all details together have 8000 characters
 local PRIORITIES = { critical = "P1", warning = "P3", info = "P5" }
 
--- FNV-1a of 32 bits: aliases that are too long must not become the same by being cut.
-local function hash(text)
-  local sum = 0x811c9dc5
-  for i = 1, #text do
-    sum = ((sum ~ text:byte(i)) * 0x01000193) & 0xffffffff
-  end
-  return ("%08x"):format(sum)
-end
-
--- The same over the alert's life; of a group, which is one alert there, its key.
-local function alias(alert)
-  local text = alert.alerts and "group " .. alert.group_key or alert.fingerprint
-  return utf8.len(text) and utf8.len(text) <= ALIAS_MAX and text or cut(text, ALIAS_MAX - 9) .. "#" .. hash(text)
-end
-
 local function encoded(text)
   return (text:gsub("[^%w_~-]", function(c)
     return ("%%%02X"):format(c:byte())
@@ -70,7 +55,7 @@ local function create(alert, config)
   local service = alert.service or ""
   return {
     message = cut(notification.title(alert), MESSAGE_MAX),
-    alias = alias(alert),
+    alias = notification.identity(alert, ALIAS_MAX),
     description = description(alert),
     responders = config.responders,
     tags = tags(alert, config),
@@ -88,7 +73,7 @@ return {
     if alert.status == "resolved" and (alert.group_firing or 0) == 0 then
       local note = cut("over: " .. alert.summary, NOTE_MAX)
       return { source = cut("spanwatch " .. alert.detector, SOURCE_MAX), note = note },
-        "/" .. encoded(alias(alert)) .. "/close?identifierType=alias"
+        "/" .. encoded(notification.identity(alert, ALIAS_MAX)) .. "/close?identifierType=alias"
     end
     return create(alert, config)
   end,

@@ -37,20 +37,6 @@ local function details(alert)
   return all
 end
 
--- FNV-1a of 32 bits: keys that are too long must not become the same by being cut.
-local function hash(text)
-  local sum = 0x811c9dc5
-  for i = 1, #text do
-    sum = ((sum ~ text:byte(i)) * 0x01000193) & 0xffffffff
-  end
-  return ("%08x"):format(sum)
-end
-
-local function key(alert)
-  local text = alert.alerts and "group " .. alert.group_key or alert.fingerprint
-  return #text <= KEY_MAX and text or cut(text, KEY_MAX - 9) .. "#" .. hash(text)
-end
-
 local function payload(alert)
   local service = alert.service or ""
   return {
@@ -76,7 +62,7 @@ return {
     return {
       routing_key = config.secret,
       event_action = resolved and "resolve" or "trigger",
-      dedup_key = key(alert),
+      dedup_key = notification.identity(alert, KEY_MAX),
       payload = payload(alert),
       links = not resolved and links(alert) or nil,
       client = "spanwatch",
