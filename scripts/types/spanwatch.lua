@@ -63,7 +63,7 @@ function Context.explain(format, ...) end
 ---@return string? code
 function Context.search(options) end
 
----One trace with all its spans (of spans that were sent: with 5000 at most).
+---One trace with all its spans (of spans that were sent: with 1000 at most, first the root and what failed; `matched` is how many there are).
 ---@param id string 32 hex digits.
 ---@param source? spanwatch.SourceName Default: the window's.
 ---@return spanwatch.Trace? trace nil on failure; code "not_found" when there is none
@@ -81,7 +81,7 @@ function Context.trace(id, source) end
 ---@field attributes? table<string, string|number|boolean> All of them, each as it was sent: Tempo tells 500 from "500". On spans that were sent: the span's own, not its resource's.
 ---@field from? integer Unix seconds. Default: Tempo, five minutes before `to`; of spans that were sent, all in memory.
 ---@field to? integer Unix seconds. Default: the newest.
----@field limit? integer Most traces; 5000 at most. Default: 500 (Tempo: TEMPO_SEARCH_LIMIT).
+---@field limit? integer Most traces; 5000 at most. Default: 100 (Tempo: TEMPO_SEARCH_LIMIT). Of spans that were sent an answer has about 1 MiB at most.
 ---@field source? spanwatch.SourceName Default: the window's.
 
 -- What there is to judge ---------------------------------------------------------------------------------------------

@@ -234,41 +234,46 @@ static bool read_id(const char *hex, sw_otlp_trace_id *id) {
     return true;
 }
 
-/* What is in memory now, more of it than what was listed; or what was listed, when memory has lost it since.
- */
-static void *op_fetch_trace(sw_source *source, const char *id, int64_t timeout_ms, sw_trace_done done,
-                            void *arg) {
-    const otlp_source *self = self_of(source);
+/* What is in memory now, of at most max_spans; or what was listed, when memory has lost it since. */
+static void tell_trace(const otlp_source *self, const char *id, size_t max_spans, sw_trace_done done,
+                       void *arg) {
     sw_otlp_trace_id known;
     sw_trace trace;
-    (void)timeout_ms;
-    if (read_id(id, &known) && otlp_assembly_build(self->assembly, known, OTLP_MAX_SPANS_FETCHED, &trace)) {
+    if (read_id(id, &known) && otlp_assembly_build(self->assembly, known, max_spans, &trace)) {
         done(&trace, "", arg);
         sw_trace_release(&trace);
-        return NULL;
+        return;
     }
     size_t n = 0;
     const sw_trace *const *list = otlp_assembly_list(self->assembly, &n);
     for (size_t i = 0; i < n; i++) {
         if (strcmp(list[i]->id, id) == 0) {
             done(list[i], "", arg);
-            return NULL;
+            return;
         }
     }
     done(NULL, "the trace is not in memory any more", arg);
+}
+
+/* More of it than what was listed. */
+static void *op_fetch_trace(sw_source *source, const char *id, int64_t timeout_ms, sw_trace_done done,
+                            void *arg) {
+    (void)timeout_ms;
+    tell_trace(self_of(source), id, OTLP_MAX_SPANS_FETCHED, done, arg);
     return NULL;
 }
 
 /* ---- questions of scripts ---- */
 
 #define TRACE_JSON_MAX ((size_t)16 << 20)
+#define SPANS_TOLD 1000 /* of one trace: turning the answer into values takes its time */
 
 struct asked {
     sw_query_done done;
     void *arg;
 };
 
-static void tell_trace(const sw_trace *trace, const char *message, void *arg) {
+static void tell_as_json(const sw_trace *trace, const char *message, void *arg) {
     const struct asked *asked = arg;
     sw_buf out;
     sw_buf_init(&out, TRACE_JSON_MAX);
@@ -301,7 +306,7 @@ static void *query_trace(sw_source *source, const char *options_json, sw_query_d
     json_t *options = sw_json_parse(options_json, strlen(options_json), why);
     if (full_id(sw_json_peek(options, "id"), id)) {
         struct asked asked = {done, arg};
-        op_fetch_trace(source, id, 0, tell_trace, &asked);
+        tell_trace(self_of(source), id, SPANS_TOLD, tell_as_json, &asked);
     } else {
         done(NULL, 0, "id must be a trace id: up to 32 hex digits", "usage", arg);
     }

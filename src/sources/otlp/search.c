@@ -277,6 +277,10 @@ static void work(uv_idle_t *idle) {
     }
     while (search->all_seen && search->n_told < search->n_found && sw_mono_ns(searches->clock) < until) {
         tell_next(search);
+        if (search->out.len > OTLP_ANSWER && search->n_told < search->n_found) {
+            search->more = true;
+            search->n_told = search->n_found;
+        }
     }
     if (search->all_seen && search->n_told == search->n_found) {
         sw_buf_printf(&search->out, "], \"complete\": %s}", search->more ? "false" : "true");

@@ -6,7 +6,8 @@
  * Terms, of one span each: service, operation (its name), status, min_duration_ms, max_duration_ms,
  * attributes (all of them, on the span itself), from and to (unix seconds; it overlaps them). At most `limit`
  * traces are told, those first of which a span came last; of each trace what is known of all its spans, and
- * the spans that fit, at most OTLP_SPANS_TOLD.
+ * the spans that fit, at most OTLP_SPANS_TOLD. What comes behind the first OTLP_ANSWER bytes is left out: an
+ * answer has to be turned into values in one pass of the loop.
  */
 #ifndef SW_SOURCES_OTLP_SEARCH_H
 #define SW_SOURCES_OTLP_SEARCH_H
@@ -16,9 +17,10 @@
 #include "base/clock.h"
 #include "sources/otlp/assembly.h"
 
-#define OTLP_SEARCH_LIMIT 500
+#define OTLP_SEARCH_LIMIT 100
 #define OTLP_SEARCH_LIMIT_MAX 5000
 #define OTLP_SPANS_TOLD 100
+#define OTLP_ANSWER ((size_t)1 << 20)
 
 typedef struct otlp_searches otlp_searches;
 

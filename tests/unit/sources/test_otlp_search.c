@@ -256,13 +256,28 @@ static void a_large_memory_is_looked_through_in_pieces(void **state) {
     assert_int_equal(uv_run(&f->loop, UV_RUN_NOWAIT), 0); /* at rest */
 }
 
+static void an_answer_has_an_end(void **state) {
+    struct fixture *f = *state;
+    char *name = xasprintf("%0*d", 5000, 0);
+    for (unsigned i = 1; i <= 400; i++) {
+        send_span(f, name, i, 1, name, 0, 100, "");
+    }
+    free(name);
+    const char *found = search(f, "{\"limit\": 400}");
+    size_t n = json_array_size(json_object_get(f->answer, "traces"));
+    assert_true(n > 10 && n < 400 && found[strlen(found) - 1] == '+');
+    char *text = json_dumps(f->answer, JSON_COMPACT);
+    assert_in_range(strlen(text), (1 << 20) - 100000, (1 << 20) + 100000);
+    free(text);
+}
+
 static void a_search_that_takes_too_long_ends(void **state) {
     struct fixture *f = *state;
     for (unsigned i = 1; i <= 400; i++) {
         send_span(f, "shop", i, 1, "GET /", 0, 100, "");
     }
     f->per_look_ns = SW_NS_PER_MS;
-    assert_string_equal(search(f, "{}"), "timeout");
+    assert_string_equal(search(f, "{\"limit\": 400}"), "timeout");
     assert_string_equal(f->message, "no answer in time");
 }
 
@@ -337,6 +352,7 @@ int main(void) {
         TEST(what_is_over_the_limit_is_left_out_and_said),
         TEST(of_many_spans_that_fit_some_are_told),
         TEST(a_large_memory_is_looked_through_in_pieces),
+        TEST(an_answer_has_an_end),
         TEST(a_search_that_takes_too_long_ends),
         TEST(what_is_cancelled_or_freed_never_answers),
         TEST(a_trace_is_told_by_its_id),
