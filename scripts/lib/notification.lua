@@ -136,6 +136,13 @@ function notification.title(alert)
   return (alert.status == "resolved" and "RESOLVED " or "") .. alert.anomaly_type .. where
 end
 
+---"high_error_rate of payment: payment fails": the alert that the traces name as the cause.
+---@param cause spanwatch.NotificationCause
+---@return string
+function notification.about_cause(cause)
+  return ("%s of %s%s%s"):format(cause.type, cause.service, cause.summary ~= "" and ": " or "", cause.summary)
+end
+
 ---"payment charge card, 1904.1 ms of its own, CardDeclined: no funds": the span to look at first.
 ---@param culprit spanwatch.NotificationCulprit
 ---@return string
@@ -174,6 +181,7 @@ function notification.facts(alert)
   add("Affected traces", alert.affected_traces)
   add("Error", alert.error_message)
   add("Culprit", alert.culprit and notification.about_culprit(alert.culprit))
+  add("Likely cause", alert.likely_cause and notification.about_cause(alert.likely_cause))
   add("Since", alert.starts_at)
   add("Until", alert.ends_at)
   return facts

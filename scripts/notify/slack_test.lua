@@ -43,6 +43,20 @@ test("the culprit span is a fact, with what is known of it", function(t)
     "*Culprit*\npayment charge card, 1904.1 ms of its own, CardDeclined: no funds")
 end)
 
+test("the likely cause is a fact, and with it there are no more than Slack takes", function(t)
+  local cause = { fingerprint = "5d0c8e0a9b7f4a21", type = "high_error_rate", service = "payment", summary = "payment fails" }
+  local body = t.formatter("slack.lua"):format(t.alert {
+    likely_cause = cause, affected_traces = 3, error_message = "declined",
+    culprit = { service = "payment", name = "charge card", self_time_ms = 1 },
+  })
+  local fields, found = body.attachments[1].blocks[3].fields, nil
+  for _, field in ipairs(fields) do
+    found = field.text:match("^%*Likely cause%*\n(.*)") or found
+  end
+  t.equal(found, "high_error_rate of payment: payment fails")
+  t.equal(#fields <= 10, true)
+end)
+
 test("severity and end have colours", function(t)
   local slack = t.formatter("slack.lua")
   local function color(fields)

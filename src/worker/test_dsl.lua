@@ -139,7 +139,7 @@ local ALERT = { status = "firing", anomaly_type = "high_latency", fingerprint = 
   why = { detector = "detect", window_secs = 60, complete = true } }
 local ALERT_MAY_HAVE = { trace_id = true, span_name = true, duration_ms = true, error_message = true, affected_traces = true,
   total_traces = true, timestamp = true, value = true, threshold = true, window = true, starts_at = true, ends_at = true,
-  culprit = true, critical_path = true }
+  culprit = true, critical_path = true, likely_cause = true }
 for key in pairs(ALERT) do
   ALERT_MAY_HAVE[key] = true
 end
