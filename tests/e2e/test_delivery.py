@@ -194,3 +194,21 @@ def test_the_password_in_a_url_is_never_printed(tempo, webhook, make_agent, traf
     agent.wait_ticks(1)
     assert "pa55word" not in agent.log() and "t0ken" not in agent.log()
     assert "pa55word" not in json.dumps(agent.status()) and "t0ken" not in json.dumps(agent.status())
+
+
+def test_a_receiver_that_only_fails_is_left_alone_until_it_answers(tempo, webhook, make_agent, traffic):
+    plant(tempo, traffic, 40)
+    webhook.status = 503
+    agent = make_agent(tempo, webhook).wait_ready()
+
+    def circuit():
+        (receiver,) = agent.status()["receivers"]
+        return receiver["circuit"]
+
+    eventually(lambda: circuit() != "closed", "an open circuit")
+    agent.wait_ticks(2)
+    assert len(webhook.seen()) < 30, "not one attempt for each of 40 alerts"
+    webhook.status = 200
+    eventually(lambda: len(webhook.reported("high_latency")) == 40, "all told")
+    assert circuit() == "closed"
+    assert agent.metric("spanwatch_receiver_circuit_state", receiver="webhook", state="closed") == 1
