@@ -1,5 +1,6 @@
 -- spanwatch run --config /etc/spanwatch/config.lua
--- Three receivers and the routes to them. Try it: spanwatch check --config config.lua, and
+-- Three receivers, the routes to them, and what keeps one alert back because of another. Try it:
+-- spanwatch check --config config.lua, and
 -- spanwatch routes test service=checkout severity=critical --config config.lua
 return {
   receivers = {
@@ -37,6 +38,15 @@ return {
       -- The pager is told of each alert alone, and at once.
       { receiver = "pager", matchers = { 'severity="critical"' }, group_by = { "..." }, continue = true },
       { receiver = "tickets", matchers = { 'type="high_error_rate"', 'service=~"checkout|cart"' } },
+    },
+  },
+
+  -- The rate of a service says it: single failures of that service are not told while it is too high.
+  inhibit_rules = {
+    {
+      source_matchers = { 'alertname="high_error_rate"' },
+      target_matchers = { 'alertname="error_status"' },
+      equal = { "service" },
     },
   },
 }

@@ -437,6 +437,51 @@ static void many_are_matched_by_their_labels(void **state) {
     unmake(&world);
 }
 
+/* Whatever blames and inhibits whatever: from each silent alert the way leads to one that is told. */
+static void nobody_is_silent_because_of_a_circle(void **state) {
+    (void)state;
+    static const char *const services[] = {"a", "b", "c", "d", "e"};
+    uint64_t random = 88172645463325252U; /* xorshift64 */
+    size_t silent = 0;
+    for (int run = 0; run < 2000; run++) {
+        struct world world =
+            make("[" RULE("service=a", "service=b", "") "," RULE("service=~b|c", "service=~c|d", "") "," RULE(
+                     "severity=critical", "service=a", "\"region\"") "]",
+                 true, NULL);
+        for (int i = 0; i < 9; i++) {
+            random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+            char labels[32], culprit[32];
+            const char *service = services[random % 5], *blamed = services[random / 5 % 5];
+            snprintf(labels, sizeof labels, "service=%s", service);
+            snprintf(culprit, sizeof culprit, "!%s/x", blamed);
+            struct alert_line line = {.id = (char)('1' + i),
+                                      .type = "error_status",
+                                      .labels = labels,
+                                      .severity = random / 25 % 2 != 0 ? C : W,
+                                      .starts_s = (int64_t)(random / 50 % 4),
+                                      .untold = random / 200 % 2 != 0,
+                                      .culprit = random / 400 % 3 != 0 ? culprit : NULL};
+            add(&world, &line);
+        }
+        sw_inhibition_options options = {&world.rules, true, speaks, &world};
+        sw_inhibition *inhibition = sw_inhibition_new(world.alerts, &options);
+        for (int i = 0; i < 9; i++) {
+            char fingerprint[] = "0000000000000000";
+            fingerprint[15] = (char)('1' + i);
+            const char *at = sw_inhibition_by(inhibition, fingerprint);
+            silent += at != NULL ? 1 : 0;
+            int steps = 0;
+            while (at != NULL && steps++ < 10) {
+                at = sw_inhibition_by(inhibition, at);
+            }
+            assert_null(at);
+        }
+        sw_inhibition_free(inhibition);
+        unmake(&world);
+    }
+    assert_true(silent > 4000);
+}
+
 static void add_many(struct world *world, int n) {
     for (int i = 0; i < n; i++) {
         sw_alert alert = {.type = (char *)(i == 0 ? "down" : "slow"),
@@ -508,6 +553,7 @@ int main(void) {
         cmocka_unit_test(a_chain_is_silent_but_for_its_end),
         cmocka_unit_test(two_services_that_blame_each_other_are_not_both_silent),
         cmocka_unit_test(rules_and_traces_together_leave_one_that_is_told),
+        cmocka_unit_test(nobody_is_silent_because_of_a_circle),
         cmocka_unit_test(what_nothing_could_inhibit_is_known_at_once),
         cmocka_unit_test(many_are_matched_by_their_labels),
         cmocka_unit_test(what_goes_between_two_pieces_is_not_counted),
