@@ -82,8 +82,11 @@ static int run(const sw_options *options) {
     const char *time = sw_option(options, "--for"), *seed = sw_option(options, "--seed");
     struct generate g = {.anomalies = (sw_option(options, "--errors") != NULL ? SW_ANOMALY_ERRORS : 0u) |
                                       (sw_option(options, "--slow") != NULL ? SW_ANOMALY_SLOW : 0u)};
+    const sw_http_profile profile = {.bearer_token_file = sw_option(options, "--bearer-token-file"),
+                                     .ca_file = sw_option(options, "--ca-file")};
     sw_generator_options wanted = {
         .endpoint = endpoint != NULL ? endpoint : DEFAULT_ENDPOINT,
+        .profile = &profile,
         .traces_per_s = 20,
         .anomalies = anomalies_now,
         .arg = &g,
@@ -115,6 +118,8 @@ static int run(const sw_options *options) {
 
 static const sw_verb_option own_options[] = {
     {"--endpoint", "URL", "Where to, without /v1/traces; " DEFAULT_ENDPOINT " otherwise."},
+    {"--bearer-token-file", "FILE", "The token that the endpoint wants to see."},
+    {"--ca-file", "FILE", "PEM certificates that vouch for an https endpoint, instead of the system's."},
     {"--rate", "N", "Traces per second, of four to seven spans; 20 otherwise."},
     {"--for", "TIME", "How long, such as 30s or 5m; until Ctrl-C otherwise."},
     {"--errors", NULL, "Most checkouts fail."},

@@ -68,6 +68,7 @@ static void send_traces(sw_generator *generator, size_t n, unsigned anomalies) {
     sw_http_request request = {
         .method = "POST",
         .url = generator->url,
+        .profile = generator->options.profile,
         .headers = headers,
         .body = body.data,
         .body_len = body.len,

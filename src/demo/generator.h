@@ -13,8 +13,9 @@
 typedef struct sw_generator sw_generator;
 
 typedef struct sw_generator_options {
-    const char *endpoint; /* "http://127.0.0.1:4318", without /v1/traces; must outlive it */
-    double traces_per_s;  /* > 0 */
+    const char *endpoint;           /* "http://127.0.0.1:4318", without /v1/traces; must outlive it */
+    const sw_http_profile *profile; /* NULL: none; must outlive it, and so must its texts */
+    double traces_per_s;            /* > 0 */
     uint64_t seed;
     /* What goes wrong this long after the start: a set of sw_anomaly. NULL: nothing. */
     unsigned (*anomalies)(double seconds, void *arg);

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from support.agent import ROOT, free_port
+from support.agent import ROOT, free_port, run
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 GOOD = (ROOT / "tests/data/otlp/python-sdk-protobuf-00.bin").read_bytes()
@@ -106,6 +106,18 @@ def test_senders_must_show_a_certificate_when_an_authority_is_set(receiver, cert
     assert over_grpc(agent, certificates / "ca.pem", client=certificates) == grpc.StatusCode.OK
     assert over_http(agent, certificates / "ca.pem") is None
     assert over_grpc(agent, certificates / "ca.pem") == grpc.StatusCode.UNAVAILABLE
+
+
+def test_generate_sends_over_tls_with_a_token(receiver, certificates, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("s3cret\n")
+    agent = receiver(SPANWATCH_OTLP_BEARER_TOKEN_FILE=token)
+    command = ("generate", "--endpoint", f"https://127.0.0.1:{agent.http}", "--for", "1s")
+    done = run(*command, "--ca-file", certificates / "ca.pem", "--bearer-token-file", token, cwd=tmp_path)
+    assert done.returncode == 0 and " 0 requests failed" in done.stdout, done.stdout + done.stderr
+    for missing in (("--ca-file", certificates / "ca.pem"), ("--bearer-token-file", token)):
+        done = run(*command, *missing, cwd=tmp_path)
+        assert done.returncode == 1 and ("401" in done.stderr or "TLS" in done.stderr), done.stderr
 
 
 def test_a_certificate_that_cannot_be_used_is_said_at_the_start(make_agent, webhook, certificates):
