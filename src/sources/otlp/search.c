@@ -41,8 +41,9 @@ typedef struct otlp_search {
 
     uint32_t seen;       /* number of the last trace that was looked at */
     bool all_seen, more; /* more fit than the limit */
-    struct found *found; /* heard of last first */
+    struct found *found; /* up to twice the limit; in the end, heard of last first */
     size_t n_found, found_allocated;
+    int64_t newer_than_ns; /* what was heard of then, or before, is over the limit */
 
     size_t n_told;
     sw_buf out;
@@ -128,19 +129,32 @@ static bool has_span_that_fits(otlp_search *search, sw_otlp_trace_id id) {
     return none_yet == NULL;
 }
 
+static int heard_of_later(const void *a, const void *b) {
+    const struct found *one = a, *other = b;
+    return (one->last_mono_ns < other->last_mono_ns) - (one->last_mono_ns > other->last_mono_ns);
+}
+
+/* In order, and no more of them than the limit. */
+static void keep_newest(otlp_search *search) {
+    if (search->n_found > 0) {
+        qsort(search->found, search->n_found, sizeof *search->found, heard_of_later);
+    }
+    if (search->n_found >= search->terms.limit) {
+        search->more |= search->n_found > search->terms.limit;
+        search->n_found = search->terms.limit;
+        search->newer_than_ns = search->found[search->n_found - 1].last_mono_ns;
+    }
+}
+
 static void take(otlp_search *search, const otlp_trace_summary *trace) {
-    size_t at = search->n_found;
-    if (search->n_found == search->terms.limit) {
-        search->more = true;
-        at--; /* the one heard of longest ago goes */
-    } else if (search->n_found++ == search->found_allocated) {
+    if (search->n_found == search->found_allocated) {
         search->found_allocated = search->found_allocated == 0 ? 16 : search->found_allocated * 2;
         search->found = xrealloc_array(search->found, search->found_allocated, sizeof *search->found);
     }
-    for (; at > 0 && search->found[at - 1].last_mono_ns < trace->last_mono_ns; at--) {
-        search->found[at] = search->found[at - 1];
+    search->found[search->n_found++] = (struct found){trace->id, trace->last_mono_ns};
+    if (search->n_found >= 2 * search->terms.limit) {
+        keep_newest(search);
     }
-    search->found[at] = (struct found){trace->id, trace->last_mono_ns};
 }
 
 struct piece {
@@ -152,8 +166,7 @@ static bool look_at(const otlp_trace_summary *trace, void *arg) {
     const struct piece *piece = arg;
     otlp_search *search = piece->search;
     const struct terms *terms = &search->terms;
-    bool full = search->n_found == terms->limit;
-    bool newer = !full || trace->last_mono_ns > search->found[search->n_found - 1].last_mono_ns;
+    bool newer = trace->last_mono_ns > search->newer_than_ns;
     bool may_fit = trace->longest_ns >= terms->min_ns && (terms->status != 2 || trace->error) &&
                    (newer || !search->more); /* whether there are more is known already */
     if (may_fit && has_span_that_fits(search, trace->id)) {
@@ -274,6 +287,9 @@ static void work(uv_idle_t *idle) {
         struct piece piece = {search, until};
         search->seen = otlp_assembly_each_trace(searches->assembly, search->seen, look_at, &piece);
         search->all_seen = search->seen == 0;
+        if (search->all_seen) {
+            keep_newest(search);
+        }
     }
     while (search->all_seen && search->n_told < search->n_found && sw_mono_ns(searches->clock) < until) {
         tell_next(search);
@@ -341,6 +357,7 @@ void *otlp_searches_start(otlp_searches *searches, const char *options_json, int
     search->terms = terms;
     search->done = done;
     search->arg = arg;
+    search->newer_than_ns = INT64_MIN;
     search->give_up_mono_ns = sw_mono_ns(searches->clock) + timeout_ms * SW_NS_PER_MS;
     sw_buf_init(&search->out, MAX_ANSWER);
     sw_buf_append_str(&search->out, "{\"traces\": [");
