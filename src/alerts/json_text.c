@@ -115,7 +115,6 @@ static void write_array(const json_t *array, int digits, sw_buf *out) {
     sw_buf_append_char(out, ']');
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): as deep as what the callers build */
 static void write_value(const json_t *value, int digits, sw_buf *out) {
     switch (json_typeof(value)) {
     case JSON_OBJECT:
