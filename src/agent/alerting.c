@@ -37,8 +37,24 @@ static int64_t repeat_of(const sw_alert *alert, const sw_route_config *route) {
     return never ? INT64_MAX : at_ns;
 }
 
+/* No repetition can be due before that, whatever the routes say: most alerts need not be routed to know that
+ * it is not yet time. */
+static int64_t earliest_repeat(const sw_agent *agent, const sw_alert *alert) {
+    int64_t first_s = alert->last_notified_ns / SW_NS_PER_S, at_ns = 0;
+    sw_told entry;
+    for (const char *at = alert->told; (at = sw_told_next(at, &entry)) != NULL;) {
+        first_s = entry.at_s < first_s ? entry.at_s : first_s;
+    }
+    int64_t shortest_ns = sw_routing_shortest_repeat_ms(agent->routing) * SW_NS_PER_MS;
+    return __builtin_add_overflow(first_s * SW_NS_PER_S, shortest_ns, &at_ns) ? INT64_MAX : at_ns;
+}
+
 static int64_t repeat_at(const sw_alert *alert, void *arg) {
     const sw_agent *agent = arg;
+    int64_t earliest_ns = earliest_repeat(agent, alert);
+    if (earliest_ns > sw_wall_ns(agent->clock)) {
+        return earliest_ns;
+    }
     const sw_route_config *routes[SW_RECEIVERS_MAX];
     size_t n = sw_routing_of(agent->routing, alert, routes);
     int64_t first_ns = INT64_MAX;

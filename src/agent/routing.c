@@ -15,6 +15,7 @@ typedef struct node {
 
 struct sw_routing {
     node root;
+    int64_t shortest_repeat_ms;
 };
 
 static void compile(node *to, const sw_route_config *config, const char *origin, sw_buf *mistakes) {
@@ -41,9 +42,19 @@ static void release(node *it) {
     sw_matchers_release(&it->matchers);
 }
 
+static int64_t shortest_repeat_ms(const sw_route_config *route) {
+    int64_t shortest = route->repeat_interval_ms;
+    for (size_t i = 0; i < route->n_routes; i++) {
+        int64_t below = shortest_repeat_ms(&route->routes[i]);
+        shortest = below < shortest ? below : shortest;
+    }
+    return shortest;
+}
+
 sw_routing *sw_routing_new(const sw_config *config, sw_buf *mistakes) {
     sw_routing *routing = xcalloc(1, sizeof *routing);
     compile(&routing->root, &config->route, config->config_file, mistakes);
+    routing->shortest_repeat_ms = shortest_repeat_ms(&config->route);
     return routing;
 }
 
@@ -52,6 +63,10 @@ void sw_routing_free(sw_routing *routing) {
         release(&routing->root);
         free(routing);
     }
+}
+
+int64_t sw_routing_shortest_repeat_ms(const sw_routing *routing) {
+    return routing->shortest_repeat_ms;
 }
 
 struct search {

@@ -22,6 +22,9 @@ void sw_routing_free(sw_routing *routing);
  * `out` has room for SW_RECEIVERS_MAX. */
 size_t sw_routing_of(const sw_routing *routing, const sw_alert *alert, const sw_route_config **out);
 
+/* The shortest repeat_interval of any route. */
+int64_t sw_routing_shortest_repeat_ms(const sw_routing *routing);
+
 /* The group in which the route tells the alert: its key, and its labels as a JSON object, appended. False
  * when the alert is told alone. */
 bool sw_routing_group(const sw_route_config *route, const sw_alert *alert, sw_buf *key, sw_buf *labels_json);

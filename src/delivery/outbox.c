@@ -57,9 +57,6 @@ static void copy_row(sw_outbox_row *to, const sw_outbox_row *from) {
 
 static void restore_row(const sw_outbox_row *row, void *arg) {
     sw_outbox *outbox = arg;
-    if (!sw_streq(row->receiver, outbox->options.name)) {
-        return;
-    }
     if (row->dead) {
         outbox->dead++;
     } else if (outbox->n_unloaded > 0 || !has_room(outbox)) {
@@ -363,7 +360,7 @@ sw_outbox *sw_outbox_new(uv_loop_t *loop, const sw_clock *clock, sw_http_client 
     uv_unref((uv_handle_t *)&outbox->due_timer);
     make_metrics(outbox, metrics);
     sw_outbox_restore_notified(outbox);
-    sw_store_each_outbox(store, restore_row, outbox);
+    sw_store_each_outbox_of(store, options->name, restore_row, outbox);
     if (outbox->dead > 0 || sw_outbox_depth(outbox) > 0) {
         sw_log(SW_LOG_INFO, "notifications of the last run", "receiver", options->name, "waiting",
                sw_log_int((int64_t)sw_outbox_depth(outbox)), "dead", sw_log_int((int64_t)outbox->dead), NULL);

@@ -198,7 +198,16 @@ void sw_outbox_row_release(sw_outbox_row *row) {
 }
 
 int sw_store_each_outbox(sw_store *store, void (*each)(const sw_outbox_row *row, void *arg), void *arg) {
-    sqlite3_stmt *s = query(store, "SELECT " OUTBOX_COLUMNS " FROM outbox ORDER BY id");
+    return sw_store_each_outbox_of(store, NULL, each, arg);
+}
+
+int sw_store_each_outbox_of(sw_store *store, const char *receiver,
+                            void (*each)(const sw_outbox_row *row, void *arg), void *arg) {
+    sqlite3_stmt *s =
+        query(store, "SELECT " OUTBOX_COLUMNS " FROM outbox WHERE ?1 IS NULL OR receiver = ?1 ORDER BY id");
+    if (s != NULL) {
+        sqlite3_bind_text(s, 1, receiver, -1, SQLITE_STATIC);
+    }
     while (next(s)) {
         sw_outbox_row row;
         copy_row(s, &row);

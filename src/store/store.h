@@ -99,6 +99,8 @@ int sw_store_each_evaluation(sw_store *store,
                              void (*each)(int64_t id, const char *json, size_t len, void *arg), void *arg);
 int sw_store_each_outbox(sw_store *store, void (*each)(const sw_outbox_row *row, void *arg),
                          void *arg); /* by id */
+int sw_store_each_outbox_of(sw_store *store, const char *receiver,
+                            void (*each)(const sw_outbox_row *row, void *arg), void *arg);
 /* When notifications went out, by time: those of groups ("" is none), and of receivers that count them. */
 int sw_store_each_notified(sw_store *store,
                            void (*each)(const char *receiver, const char *group_key, int64_t at_ns,

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sqlite3
 import time
 
 import pytest
@@ -104,6 +105,27 @@ def test_the_end_goes_to_who_was_told_also_when_routes_were_edited_meanwhile(hoo
     assert not hooks["chat"].seen(), "nothing is told again because routes changed"
     find(scripts, "")
     eventually(lambda: seen(hooks["pager"], "resolved"), "its end")
+    agent.wait_delivered()
+    assert not hooks["chat"].seen()
+
+
+def test_what_a_version_with_one_receiver_told_is_told_its_end_there(webhook, hooks, start, config, scripts):
+    configure(config, receivers(chat=hooks["chat"].hook))
+    agent = start(TEMPO_ALERT_WEBHOOK_URL=webhook.hook)
+    find(scripts, "{ type = 'slow', service = 'shop' }")
+    eventually(lambda: seen(webhook, "firing"), "told")
+    agent.stop()
+    store = sqlite3.connect(agent.folder / "data" / "spanwatch.db")
+    ((fingerprint, state),) = store.execute("SELECT fingerprint, state FROM alert").fetchall()
+    alert = json.loads(state)
+    assert alert.pop("told").startswith("webhook@")
+    store.execute("UPDATE alert SET state = ? WHERE fingerprint = ?", (json.dumps(alert), fingerprint))
+    store.commit()
+    store.close()
+    configure(config, receivers(chat=hooks["chat"].hook), 'route = { receiver = "chat" }')
+    find(scripts, "")
+    agent.start().wait_ready()
+    eventually(lambda: seen(webhook, "resolved"), "its end")
     agent.wait_delivered()
     assert not hooks["chat"].seen()
 
