@@ -2,10 +2,12 @@
 
 import re
 import shutil
+import subprocess
 import time
 
 import pytest
 from support.agent import ROOT, SCRIPTS, run
+from support.servers import PROMTOOL, needs_promtool
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 REFERENCE = (ROOT / "docs" / "TRACE_ALERTING.md").read_text()
@@ -82,6 +84,35 @@ def test_every_metric_is_documented(tempo, webhook, make_agent, traffic):
     assert len(names) > 20
     for name in names:
         assert f"`{name}" in REFERENCE, f"{name} is not in the reference"
+
+
+@needs_promtool
+def test_the_rules_for_prometheus_fire_when_they_should(tmp_path):
+    rules = re.search(r"```yaml\n(- alert: SpanwatchBlind.*?)```", (ROOT / "docs/TRACE_ALERTING.md").read_text(), re.S).group(1)
+    (tmp_path / "rules.yml").write_text("groups:\n- name: spanwatch\n  rules:\n" + "".join(f"  {line}\n" for line in rules.splitlines()))
+    (tmp_path / "test.yml").write_text(
+        """
+rule_files: [rules.yml]
+evaluation_interval: 1m
+tests:
+- interval: 1m
+  input_series:
+  - {series: 'spanwatch_receiver_circuit_state{receiver="a",state="closed"}', values: '0x30'}
+  - {series: 'spanwatch_receiver_circuit_state{receiver="b",state="closed"}', values: '1x30'}
+  - {series: 'spanwatch_deliveries_total{receiver="c",result="dead"}', values: '0+1x30'}
+  - {series: 'spanwatch_deliveries_total{receiver="b",result="dead"}', values: '3x30'}
+  - {series: 'trace_alert_checks_total{status="success"}', values: '0+2x30'}
+  - {series: 'spanwatch_config_last_reload_successful', values: '1x30'}
+  alert_rule_test:
+  - eval_time: 20m
+    alertname: SpanwatchCannotDeliver
+    exp_alerts: [{exp_labels: {receiver: a, state: closed}}, {exp_labels: {receiver: c, result: dead}}]
+  - {eval_time: 20m, alertname: SpanwatchBlind}
+  - {eval_time: 20m, alertname: SpanwatchScriptBroken}
+"""
+    )
+    done = subprocess.run([PROMTOOL, "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_links_in_the_documents_lead_somewhere():
