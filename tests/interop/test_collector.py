@@ -24,7 +24,7 @@ class Collector:
         config = folder / "collector-run.yaml"
         config.write_text(f"""
 receivers: {{otlp: {{protocols: {{grpc: {{endpoint: "127.0.0.1:{self.port}"}}}}}}}}
-processors: {{batch: {{timeout: 100ms, send_batch_size: 200}}}}
+processors: {{batch: {{timeout: 100ms, send_batch_size: 100, send_batch_max_size: 100}}}}
 exporters:
   {exporter}
 service:
@@ -58,8 +58,8 @@ def start_collector(tmp_path):
         collector.stop()
 
 
-def plant(collector):
-    """TRACES traces of three spans that all started at the same time, of which FAILED failed and SLOW were slow."""
+def plant(collector, failed=FAILED, padding=""):
+    """TRACES traces of three spans that all started at the same time, of which some failed and SLOW were slow."""
     provider = TracerProvider(resource=Resource.create({"service.name": "checkout"}))
     exporter = OTLPSpanExporter(f"127.0.0.1:{collector.port}", insecure=True)
     provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=10000))
@@ -71,7 +71,8 @@ def plant(collector):
         for name in ("SELECT", "INSERT"):
             child = tracer.start_span(name, set_span_in_context(root), kind=SpanKind.CLIENT, start_time=start)
             child.end(start + 1_000_000)
-        if i >= TRACES - FAILED:
+        root.set_attribute("padding", padding)
+        if i >= TRACES - failed:
             root.set_status(SpanStatus(StatusCode.ERROR, "card refused"))
         root.end(end)
     provider.shutdown()
@@ -124,3 +125,16 @@ def test_nothing_is_lost_while_the_agent_is_away(make_receiver, start_collector,
     eventually(lambda: "retry" in collector.log(), lambda: collector.log()[-2000:])
     agent.start().wait_ready()
     eventually(lambda: accepted(agent) == 3 * TRACES, lambda: f"all spans: {accepted(agent)}\n{collector.log()[-2000:]}")
+
+
+@pytest.mark.parametrize("name", ["otlp, gzip", "otlphttp, gzip"])
+def test_the_collector_waits_while_the_agent_has_no_room_and_everything_is_taken_in_the_end(make_receiver, start_collector, accepted, name):
+    agent = make_receiver(SPANWATCH_OTLP_MEMORY_MB=1)
+    exporter = EXPORTERS[name].format(http=agent.http, grpc=agent.grpc)
+    collector = start_collector(exporter[:-1] + ", retry_on_failure: {initial_interval: 100ms, max_interval: 500ms}}")
+    plant(collector, failed=TRACES, padding="x" * 3000)  # more than there is room for, and all of it is still to be judged
+    eventually(lambda: accepted(agent) == 3 * TRACES, lambda: f"all spans: {accepted(agent)}\n{collector.log()[-2000:]}")
+    refused = agent.metric("spanwatch_otlp_requests_total", code="429")
+    refused += agent.metric("spanwatch_otlp_grpc_requests_total", code="RESOURCE_EXHAUSTED")
+    assert refused > 0, "there was always room: the test shows nothing"
+    assert "dropped" not in collector.log()
