@@ -10,7 +10,9 @@
 #define HTTP_SERVER_MAX_BODY (1u << 20)
 #define HTTP_SERVER_MAX_CONNECTIONS 128u
 #define HTTP_SERVER_IDLE_S 30u
-#define HTTP_SERVER_CONNECTION_MEMORY (32u << 10) /* of one connection: request line and headers must fit */
+/* Of one connection: request line and headers must fit. Bodies are read in pieces of half of it: smaller ones
+ * make large bodies a tenth dearer. */
+#define HTTP_SERVER_CONNECTION_MEMORY (64u << 10)
 #define HTTP_SERVER_MAX_REPLY_HEADERS 16
 #define HTTP_SERVER_SPARE_BODY (1u << 20) /* a larger body's memory is not kept for the next */
 

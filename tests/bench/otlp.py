@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What it costs to receive spans, beside the OpenTelemetry Collector: CPU, rate, memory, time to answer.
 
-    tests/bench/otlp.py [--seconds 5] [--rounds 3] [--only recorded,small,…] [--collector PATH] [--memory-mb 64]
+    tests/bench/otlp.py [--seconds 1] [--rounds 9] [--only recorded,small,…] [--collector PATH] [--memory-mb 64]
 
 A small sender (tests/bench/otlp_send.c) posts the recorded bodies of tests/data/otlp/bench over keep-alive connections, with new ids
 and times in each round. Both programs run at the same time and are loaded in turns, so that neighbours disturb both alike; the
@@ -240,8 +240,8 @@ def main():
     parser.add_argument("--binary", default=str(ROOT / "build/spanwatch"))
     parser.add_argument("--sender", default=str(ROOT / "build/otlp_send"))
     parser.add_argument("--collector", default=str(ROOT / "build/collector/otelcol"))
-    parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--connections", type=int, default=2)
     parser.add_argument("--memory-mb", type=int, default=64)
     parser.add_argument("--only", default=",".join(CASES))

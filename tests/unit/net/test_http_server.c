@@ -372,13 +372,13 @@ static void nonsense_and_oversized_headers_close_the_connection(void **state) {
     assert_null(strstr(heard, "HTTP/1.1 200"));
     static char request[100000];
     int used = sprintf(request, "GET /metrics HTTP/1.1\r\nHost: h\r\nX-Large: ");
-    memset(request + used, 'x', 60000);
-    strcpy(request + used + 60000, "\r\n\r\n");
+    memset(request + used, 'x', 90000);
+    strcpy(request + used + 90000, "\r\n\r\n");
     talk(w, request);
     assert_null(strstr(heard, "HTTP/1.1 200"));
     used = sprintf(request, "GET /");
-    memset(request + used, 'x', 60000);
-    strcpy(request + used + 60000, " HTTP/1.1\r\nHost: h\r\n\r\n");
+    memset(request + used, 'x', 90000);
+    strcpy(request + used + 90000, " HTTP/1.1\r\nHost: h\r\n\r\n");
     talk(w, request);
     assert_null(strstr(heard, "HTTP/1.1 200"));
     talk(w, "POST /v1/traces HTTP/1.1\r\nHost: h\r\nContent-Length: minus\r\n\r\n");
