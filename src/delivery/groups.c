@@ -150,8 +150,11 @@ static void store(sw_outbox *outbox, sw_entry *base, const struct taken *taken) 
         if (entry->stored) {
             batch = sw_records_batch(outbox);
             n++;
-            entry == base ? sw_batch_put_outbox(batch, &entry->row)
-                          : sw_batch_delete_outbox(batch, entry->row.id);
+        }
+        if (entry->stored && entry == base) {
+            sw_batch_put_outbox(batch, &entry->row);
+        } else if (entry->stored) {
+            sw_batch_delete_outbox(batch, entry->row.id);
         }
         if (entry != base) {
             entry->state = SW_ENTRY_SETTLED;
@@ -193,6 +196,9 @@ static void combine(sw_outbox *outbox, sw_lane *lane, struct taken *taken, const
     }
     base->due_mono_ns = taken->entries[0]->due_mono_ns; /* no later: it must not wait for those after it */
     become(outbox, base, lane->key, &combined);
+    if (held_back) { /* the limit is what spaces them */
+        base->row.group_interval_ms = 0;
+    }
     if (behind_others) {
         sw_queue_put_last(&outbox->queue, lane, base);
     } else {

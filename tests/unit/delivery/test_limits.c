@@ -96,6 +96,21 @@ static void a_summary_is_tried_again_as_it_was_and_later_notices_wait_behind_it(
     assert_settled(f);
 }
 
+static void a_summary_has_no_interval_of_a_group(void **state) {
+    struct fixture *f = *state;
+    limit(f, 2);
+    tell(f, NULL, "a", "firing");
+    tell(f, NULL, "x", "firing");
+    tell(f, "G", "b", "firing");
+    f->receiver.answers[2] = STATUS("500 Internal Server Error");
+    advance_ms(f, WAIT_MS);
+    advance_ms(f, HOUR_MS);
+    tell(f, NULL, "b", "resolved"); /* behind the summary, and no later */
+    advance_ms(f, 500);
+    assert_string_equal(told(f), "(a firing); (x firing); b firing; b firing; b resolved");
+    assert_settled(f);
+}
+
 static void a_retry_within_the_limit_is_no_summary(void **state) {
     struct fixture *f = *state;
     limit(f, 1);
@@ -262,6 +277,7 @@ int main(void) {
         LIMIT_TEST(groups_count_as_one_each_and_wait_like_others),
         LIMIT_TEST(the_limit_goes_on_over_a_restart),
         LIMIT_TEST(a_summary_is_tried_again_as_it_was_and_later_notices_wait_behind_it),
+        LIMIT_TEST(a_summary_has_no_interval_of_a_group),
         LIMIT_TEST(a_retry_within_the_limit_is_no_summary),
         LIMIT_TEST(a_receiver_that_only_fails_is_asked_by_one_at_a_time),
         LIMIT_TEST(a_refusal_and_too_many_requests_are_answers),
