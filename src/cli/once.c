@@ -21,9 +21,10 @@ static const sw_verb_option options[] = {
 const sw_verb sw_verb_once = {
     .name = "once",
     .summary = "one tick: print what the detectors find now",
-    .doc = "Starts with nothing remembered, asks once, prints and ends. The storage of a running agent is "
-           "not touched.\n"
-           "Exit code: 0; 1 when the backend could not be asked or a detector failed.\n",
+    .doc =
+        "Starts with nothing remembered, asks Tempo once, prints and ends. The storage of a running agent is "
+        "not touched, and\nspans that are sent to it are not seen.\n"
+        "Exit code: 0; 1 when the backend could not be asked or a detector failed.\n",
     .examples = "  spanwatch once --tempo-url http://tempo:3200\n"
                 "  spanwatch once --json --tempo-latency-threshold-ms 500 | jq .findings\n",
     .options = options,
