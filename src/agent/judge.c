@@ -251,6 +251,13 @@ static void take_findings(sw_progress *progress, sw_check_result *result) {
     if (result->n_findings == 0) {
         return;
     }
+    if (progress->n_findings == 0) { /* of most evaluations these are all */
+        progress->findings = result->findings;
+        progress->n_findings = result->n_findings;
+        result->findings = NULL;
+        result->n_findings = 0;
+        return;
+    }
     size_t total = progress->n_findings + result->n_findings;
     progress->findings = xrealloc_array(progress->findings, total, sizeof *progress->findings);
     memcpy(progress->findings + progress->n_findings, result->findings,
