@@ -132,16 +132,19 @@ static void tell_routes(struct telling *telling, sw_notice notice) {
 static void notify(sw_agent *agent, const sw_alert *alert, sw_notice notice, const char *receiver) {
     sw_payload_options options = {.trace_url = agent->config->trace_url_template,
                                   .likely_cause = sw_inhibiting_cause(agent, alert)};
-    struct telling telling = {.agent = agent, .alert = alert, .now_ns = sw_wall_ns(agent->clock)};
+    sw_alert said = *alert; /* with its texts */
+    /* What ends is what was told: who has the severity in an alert's identity would not know another one. */
+    said.severity = notice == SW_NOTICE_RESOLVED && receiver == NULL ? alert->told_severity : alert->severity;
+    struct telling telling = {.agent = agent, .alert = &said, .now_ns = sw_wall_ns(agent->clock)};
     sw_buf body;
     sw_buf_init(&body, PAYLOAD_MAX);
     sw_buf_reset(&agent->told);
     sw_buf_append_str(&agent->told, alert->told != NULL ? alert->told : "");
-    if (sw_payload_json(alert, notice, telling.now_ns, &options, &body) == 0) {
+    if (sw_payload_json(&said, notice, telling.now_ns, &options, &body) == 0) {
         telling.notification = (sw_notification){
             .fingerprint = alert->fingerprint,
             .resolved = notice == SW_NOTICE_RESOLVED,
-            .severity = (int)alert->severity,
+            .severity = (int)said.severity,
             .content_type = "application/json",
             .body = body.data,
             .len = body.len,

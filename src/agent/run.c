@@ -98,9 +98,11 @@ static void scripts_loaded(unsigned errors, void *arg) {
 static void say_hello(const sw_agent *agent) {
     char *tempo = sw_url_redact(agent->config->tempo_url);
     /* The path of a webhook is often its secret. */
-    char *webhook = agent->config->tempo_alert_webhook_url[0]
-                        ? sw_url_host(agent->config->tempo_alert_webhook_url)
-                        : NULL;
+    const sw_config *config = agent->config;
+    bool used = sw_route_leads_to(&config->route, SW_RECEIVER_WEBHOOK);
+    char *webhook = !used                                ? xstrdup("no route leads to it")
+                    : config->tempo_alert_webhook_url[0] ? sw_url_host(config->tempo_alert_webhook_url)
+                                                         : NULL;
     sw_log(SW_LOG_INFO, "spanwatch starts", "version", SW_VERSION, "tempo",
            agent->config->tempo_enabled ? tempo : "off", "otlp",
            agent->config->otlp_http_address[0] ? agent->config->otlp_http_address : "off", "otlp_grpc",

@@ -78,6 +78,9 @@ def test_the_end_is_said_and_not_waited_for(start, scripts, make_alertmanager, w
     agent = start(alertmanager.url, more="")  # every 60 s: for four minutes nothing times out
     find(scripts, SLOW + ", { type = 'odd', service = 'mail' }")
     eventually(lambda: len(alertmanager.alerts()) == 2, "both are there")
+    find(scripts, SLOW.replace("critical", "warning") + ", { type = 'odd', service = 'mail' }")
+    agent.wait_ticks(2)
+    assert len(alertmanager.alerts()) == 2, "a severity that falls is not told"
     left_s = max(time.mktime(time.strptime(alert["endsAt"][:19], "%Y-%m-%dT%H:%M:%S")) for alert in alertmanager.alerts()) - time.mktime(time.gmtime())
     assert 200 < left_s <= 241
     id = silence(agent, matcher("service", "mail"))
