@@ -35,27 +35,22 @@ static int make_alert(sw_alert *alert, const char **labels, size_t n) {
 }
 
 /* As amtool writes them: joined by commas. */
-static void append_receivers(const sw_config *config, const sw_alert *alert, sw_buf *out) {
-    sw_buf mistakes; /* there are none: the configuration was checked */
-    sw_buf_init(&mistakes, OUT_MAX);
-    sw_routing *routing = sw_routing_new(config, &mistakes);
+static void append_receivers(const sw_routing *routing, const sw_alert *alert, sw_buf *out) {
     const sw_route_config *routes[SW_RECEIVERS_MAX];
     size_t n = sw_routing_of(routing, alert, routes);
     for (size_t i = 0; i < n; i++) {
         sw_buf_printf(out, "%s%s", i == 0 ? "" : ",", routes[i]->receiver);
     }
-    sw_routing_free(routing);
-    sw_buf_release(&mistakes);
 }
 
-static int test(const sw_options *options, const sw_config *config, sw_buf *out) {
+static int test(const sw_options *options, const sw_routing *routing, sw_buf *out) {
     sw_alert alert;
     const char *wanted = sw_option(options, "--verify-receivers");
     if (make_alert(&alert, options->arguments + 1, options->n_arguments - 1) != 0) {
         sw_alert_release(&alert);
         return usage("routes test takes labels, such as service=checkout severity=critical");
     }
-    append_receivers(config, &alert, out);
+    append_receivers(routing, &alert, out);
     sw_alert_release(&alert);
     bool good = wanted == NULL || sw_streq(out->data, wanted);
     if (!good) {
@@ -82,14 +77,17 @@ static int run(const sw_options *options) {
     sw_setup setup;
     sw_buf out;
     sw_buf_init(&out, OUT_MAX);
-    int rc = sw_setup_load(&setup, options);
+    sw_setup_config(&setup, options);
+    sw_routing *routing = sw_routing_new(&setup.config, &setup.mistakes);
+    int rc = setup.mistakes.len > 0 ? SW_EXIT_CONFIG : SW_EXIT_OK;
     sw_setup_complain(&setup);
     if (rc == 0) {
-        rc = (tests ? test : show)(options, &setup.config, &out);
+        rc = tests ? test(options, routing, &out) : show(options, &setup.config, &out);
         int printed = sw_cli_print(&out);
         rc = rc != 0 ? rc : printed;
     }
     sw_buf_release(&out);
+    sw_routing_free(routing);
     sw_setup_release(&setup);
     return rc;
 }

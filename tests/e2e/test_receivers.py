@@ -311,7 +311,7 @@ def test_the_example_is_good(tmp_path):
     example = SCRIPTS.parent / "examples" / "config.lua"
     for name in ("pager", "tickets"):
         (tmp_path / name).write_text("secret")
-    env = {"PAGERDUTY_KEY_FILE": tmp_path / "pager", "TICKETS_TOKEN_FILE": tmp_path / "tickets"}
+    env = {"PAGERDUTY_KEY_FILE": tmp_path / "pager", "TICKETS_TOKEN_FILE": tmp_path / "tickets", "SPANWATCH_SCRIPTS_DIR": SCRIPTS}
     ended = run("check", "--config", example, env=env, cwd=tmp_path)
     assert ended.returncode == 0 and ended.stdout == "ok: 1 detector, 4 receivers\n" and ended.stderr == "", ended
     routed = run("routes", "test", "--config", example, "type=high_error_rate", "service=cart", "severity=critical", env=env, cwd=tmp_path)
