@@ -1,5 +1,6 @@
 #include "sources/otlp/build.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,6 +204,7 @@ void otlp_build_trace(sw_otlp_trace_id id, const sw_otlp_span *spans, size_t n, 
     struct family family = family_of(spans, n);
     struct chosen chosen = choose(&family, n);
     free(family.by_id);
+    assert(chosen.earliest != NULL); /* a trace begins with a span */
     const sw_otlp_span *named = chosen.root != NULL ? chosen.root : chosen.earliest;
     *out = (sw_trace){
         .source = "otlp",

@@ -89,7 +89,7 @@ static void sketch_add(struct sketch *sketch, int index, double count) {
 static void free_entries(struct entry **entries) {
     struct entry *entry = NULL, *next = NULL;
     HASH_ITER(hh, *entries, entry, next) {
-        HASH_DEL(*entries, entry);
+        HASH_DEL(*entries, entry); // NOLINT: the analyzer takes it for a freed one
         free(entry->name);
         free(entry->sketch.bins);
         free(entry);
@@ -187,7 +187,7 @@ static void free_step(otlp_series *series, struct step *step) {
     series->n_entries -= HASH_COUNT(step->entries);
     series->last = NULL;
     memset(series->recent, 0, sizeof series->recent);
-    HASH_DEL(series->steps, step);
+    HASH_DEL(series->steps, step); // NOLINT: the same
     free_entries(&step->entries);
     free(step);
 }
