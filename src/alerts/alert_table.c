@@ -60,8 +60,10 @@
 
 struct sw_packed_alert {
     uint64_t scalars; /* bits, in the order of SCALARS */
-    uint16_t n_labels;
+    uint32_t size;    /* of all of it */
+    uint32_t room;    /* that it has */
     uint32_t n_evidence;
+    uint16_t n_labels;
     char bytes[];
 };
 
@@ -210,15 +212,51 @@ static uint64_t pack_all(struct packer *p, const sw_alert *alert) {
     return mask;
 }
 
-static sw_packed_alert *pack(sw_alert_table *table, const sw_alert *alert) {
+/* First into the scratch: the alert's texts may be where it was packed before, and that room is used again
+ * when it fits. */
+static sw_packed_alert *pack(sw_alert_table *table, const sw_alert *alert, sw_packed_alert *before) {
     struct packer measure = {table, NULL, 0};
     uint64_t mask = pack_all(&measure, alert);
-    sw_packed_alert *packed = xmalloc(sizeof *packed + measure.len);
-    *packed = (sw_packed_alert){
-        .scalars = mask, .n_labels = (uint16_t)alert->n_labels, .n_evidence = (uint32_t)alert->n_evidence};
+    size_t size = offsetof(sw_packed_alert, bytes) + measure.len;
+    size_t room = sw_blocks_round(size);
+    if (room > table->scratch_allocated) {
+        table->scratch = xrealloc(table->scratch, room);
+        table->scratch_allocated = room;
+    }
+    sw_packed_alert *packed = table->scratch;
+    *packed = (sw_packed_alert){.scalars = mask,
+                                .size = (uint32_t)size,
+                                .room = (uint32_t)room,
+                                .n_evidence = (uint32_t)alert->n_evidence,
+                                .n_labels = (uint16_t)alert->n_labels};
     struct packer write = {table, packed->bytes, 0};
     pack_all(&write, alert);
-    return packed;
+    sw_packed_alert *to = before;
+    if (before == NULL || before->room < room || before->room > 2 * room) {
+        if (before != NULL) {
+            sw_blocks_drop(&table->blocks, before->room);
+        }
+        to = sw_blocks_take(&table->blocks, room);
+    } else {
+        packed->room = before->room;
+    }
+    memcpy(to, packed, size);
+    return to;
+}
+
+/* Into new blocks, without what is unused. */
+static void compact(sw_alert_table *table) {
+    sw_blocks blocks = {0};
+    for (size_t i = 0; i < table->n; i++) {
+        sw_packed_alert *from = table->items[i].packed;
+        size_t room = sw_blocks_round(from->size);
+        sw_packed_alert *to = sw_blocks_take(&blocks, room);
+        memcpy(to, from, from->size);
+        to->room = (uint32_t)room;
+        table->items[i].packed = to;
+    }
+    sw_blocks_release(&table->blocks);
+    table->blocks = blocks;
 }
 
 /* ---- the view ---- */
@@ -399,11 +437,14 @@ static void note(sw_alert_item *item, const sw_alert *alert) {
 
 size_t sw_alert_table_put(sw_alert_table *table, uint64_t fingerprint, const sw_alert *alert) {
     size_t index = sw_alert_table_find(table, fingerprint);
-    sw_packed_alert *packed = pack(table, alert);
+    sw_packed_alert *before = index != SW_ALERT_NONE ? table->items[index].packed : NULL;
+    sw_packed_alert *packed = pack(table, alert, before);
     if (index != SW_ALERT_NONE) {
-        free(table->items[index].packed);
         table->items[index].packed = packed;
         note(&table->items[index], alert);
+        if (sw_blocks_are_sparse(&table->blocks)) {
+            compact(table);
+        }
         return index;
     }
     if (table->n == table->allocated) {
@@ -431,18 +472,20 @@ static void clear_slot(sw_alert_table *table, size_t hole) {
 
 void sw_alert_table_remove(sw_alert_table *table, size_t index) {
     clear_slot(table, find_slot(table, table->items[index].fingerprint));
-    free(table->items[index].packed);
+    sw_blocks_drop(&table->blocks, table->items[index].packed->room);
     size_t last = --table->n;
     if (index != last) {
         table->slots[find_slot(table, table->items[last].fingerprint)] = (uint32_t)index + 1;
         table->items[index] = table->items[last];
     }
+    if (sw_blocks_are_sparse(&table->blocks)) {
+        compact(table);
+    }
 }
 
 void sw_alert_table_release(sw_alert_table *table) {
-    for (size_t i = 0; i < table->n; i++) {
-        free(table->items[i].packed);
-    }
+    sw_blocks_release(&table->blocks);
+    free(table->scratch);
     for (size_t i = 0; i < table->n_shared; i++) {
         free(table->shared[i]);
     }

@@ -7,6 +7,7 @@
 #define SW_ALERTS_ALERT_TABLE_H
 
 #include "alerts/alerts.h"
+#include "alerts/blocks.h"
 
 typedef struct sw_packed_alert sw_packed_alert;
 
@@ -29,7 +30,10 @@ typedef struct sw_alert_table {
     sw_alert view; /* its arrays are kept and filled again */
     size_t labels_allocated, evidence_allocated;
     sw_culprit culprit; /* the view's, when it has one */
-    char **shared;      /* texts that alerts have in common, until the end */
+    sw_blocks blocks;   /* of the packed ones */
+    void *scratch;      /* where one is packed first */
+    size_t scratch_allocated;
+    char **shared; /* texts that alerts have in common, until the end */
     size_t n_shared;
 } sw_alert_table;
 
@@ -45,9 +49,10 @@ sw_alert *sw_alert_table_view(sw_alert_table *table, size_t index);
 sw_alert *sw_alert_table_new_view(sw_alert_table *table, const sw_label *labels, size_t n_labels);
 /* Room for `more` pieces of evidence behind those of the view. */
 void sw_alert_table_reserve_evidence(sw_alert_table *table, size_t more);
-/* Packs the alert (a view or any other) in place of the one with its fingerprint, or as a new item. */
+/* Packs the alert (a view or any other) in place of the one with its fingerprint, or as a new item. No view
+ * is valid afterwards. */
 size_t sw_alert_table_put(sw_alert_table *table, uint64_t fingerprint, const sw_alert *alert);
-/* The last item takes the index. */
+/* The last item takes the index. No view is valid afterwards. */
 void sw_alert_table_remove(sw_alert_table *table, size_t index);
 
 #endif

@@ -67,9 +67,57 @@ static void what_was_put_is_seen_again_also_with_more_texts_than_are_shared(void
     sw_alert_table_release(&table);
 }
 
+/* Texts that grow and shrink, and alerts that go: what is left is right, and the room stays in proportion. */
+static void room_is_used_again(void **state) {
+    (void)state;
+    enum { MANY = 4000, LONGEST = 2000 };
+    sw_alert_table table = {0};
+    static char message[LONGEST + 1];
+    char text[64];
+    sw_label labels[2];
+    unsigned random = 1;
+    size_t lengths[MANY] = {0}, compactions = 0, taken = 0;
+    bool there[MANY] = {false};
+    for (int i = 0; i < 20 * MANY; i++) {
+        random = random * 1103515245 + 12345;
+        int which = (int)(random / 65536 % MANY);
+        size_t index = sw_alert_table_find(&table, (uint64_t)which + 1);
+        assert_int_equal(index != SW_ALERT_NONE, there[which]);
+        if (there[which] && random % 3 == 0) {
+            sw_alert_table_remove(&table, index);
+            there[which] = false;
+        } else {
+            sw_alert alert = numbered(which, text, labels);
+            lengths[which] = random / 256 % LONGEST;
+            memset(message, 'a' + which % 26, lengths[which]);
+            message[lengths[which]] = '\0';
+            alert.summary = message;
+            sw_alert_table_put(&table, (uint64_t)which + 1, &alert);
+            there[which] = true;
+        }
+        compactions += table.blocks.taken < taken;
+        taken = table.blocks.taken;
+    }
+    assert_true(compactions > 3);
+    assert_true(table.blocks.taken - table.blocks.live <= table.blocks.live / 2 + ((size_t)1 << 20));
+    for (int i = 0; i < MANY; i++) {
+        size_t index = sw_alert_table_find(&table, (uint64_t)i + 1);
+        assert_int_equal(index != SW_ALERT_NONE, there[i]);
+        if (there[i]) {
+            const sw_alert *view = sw_alert_table_view(&table, index);
+            sw_alert alert = numbered(i, text, labels);
+            assert_string_equal(view->type, alert.type);
+            assert_int_equal(strlen(view->summary), lengths[i]);
+            assert_int_equal(strspn(view->summary, (char[]){(char)('a' + i % 26), '\0'}), lengths[i]);
+        }
+    }
+    sw_alert_table_release(&table);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_put_is_seen_again_also_with_more_texts_than_are_shared),
+        cmocka_unit_test(room_is_used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
