@@ -320,6 +320,8 @@ bool sw_api_admit(sw_http_exchange *exchange, void *agent);
 int sw_api_start(sw_agent *agent);
 /* api_alerts.c */
 void sw_api_alerts_routes(sw_agent *agent);
+/* api_config.c: the routes as Alertmanager's configuration. Caller frees. */
+char *sw_api_config_text(const sw_config *config);
 /* api_alert.c */
 void sw_api_alert_route(sw_agent *agent);
 /* evaluation_store.c: evaluations, with those that were stored. Further ones go into the batch being filled.

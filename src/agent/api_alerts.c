@@ -261,12 +261,14 @@ static void get_groups(sw_http_exchange *exchange, void *arg) {
 
 static void get_status_v2(sw_http_exchange *exchange, void *arg) {
     const sw_agent *agent = arg;
+    char *config = sw_api_config_text(agent->config);
     json_t *version = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "version", SW_VERSION, "revision", "",
                                 "branch", "", "buildUser", "", "buildDate", "", "goVersion", "");
     sw_api_reply_json(exchange, 200,
                       json_pack("{s:{s:s, s:s, s:[]}, s:{s:s}, s:o, s:o}", "cluster", "status", "disabled",
-                                "name", "", "peers", "config", "original", "", "uptime",
+                                "name", "", "peers", "config", "original", config, "uptime",
                                 sw_api_time_json(agent->started_at_ns), "versionInfo", version));
+    free(config);
 }
 
 static void get_receivers(sw_http_exchange *exchange, void *arg) {

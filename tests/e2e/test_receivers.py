@@ -7,6 +7,7 @@ import time
 
 import pytest
 from support.agent import SCRIPTS, eventually, run
+from support.servers import amtool, needs_amtool
 from test_silences import ask, find
 
 FINDINGS = "{ type = 'slow', service = 'shop', severity = 'critical' }, { type = 'slow', service = 'mail' }, { type = 'odd', service = 'mail' }"
@@ -76,6 +77,17 @@ def test_each_alert_goes_where_the_routes_lead_and_its_end_goes_there_too(hooks,
     assert {one["name"]: one["configured"] for one in agent.status()["receivers"]} == dict.fromkeys(["webhook", "pager", "shop", "chat"], True)
     assert agent.metric("spanwatch_deliveries_total", receiver="chat", result="delivered") == 4
     assert not webhook.seen(), "no route leads to the webhook of the settings"
+
+
+@needs_amtool
+def test_amtool_reads_the_routes(hooks, start, config):
+    configure(config, receivers(**{name: hook.hook for name, hook in hooks.items()}),
+              ROUTES.replace('receiver = "chat",', 'receiver = "chat", group_by = { "type" }, group_interval = 0, repeat_interval = "90s",'))  # fmt: skip
+    url = f"http://127.0.0.1:{start().port}"
+    assert 'severity="critical"' in amtool(url, "config", "routes", "show")
+    for labels, want in ((("service=cart", "severity=critical"), "pager,shop"), (("service=cart",), "shop"), (("alertname=slow",), "chat")):
+        assert amtool(url, "config", "routes", "test", *labels) == want
+    assert '"repeat_interval": "90s"' in amtool(url, "config", "show")
 
 
 def test_a_receiver_that_never_answers_holds_up_no_other(hooks, start, config, scripts, make_webhook):
