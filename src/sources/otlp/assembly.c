@@ -13,6 +13,7 @@
 #define LARGEST_CHUNK ((size_t)1 << 20)
 #define CHUNKS 64         /* in a full memory, about */
 #define AHEAD 8           /* spans whose traces are fetched into the cache */
+#define SHOWN_SHARE 4     /* one in so many */
 #define LOOKS_PER_SPAN 50 /* showing a span takes as long as looking at so many that are not shown */
 #define LOOKS_IN_A_PIECE 50000
 #define FORGET_AT_ONCE 1000 /* traces that offend */
@@ -24,7 +25,8 @@ struct otlp_assembly {
     otlp_ring ring;
     otlp_traces traces;
     size_t max_bytes;
-    size_t kept_bytes; /* of what offends: copies of spans, what is shown, ids */
+    size_t kept_bytes;  /* of what offends: copies of spans; and of ids */
+    size_t shown_bytes; /* of what is shown: at most a SHOWN_SHARE of max_bytes, and beside it */
     uint64_t dropped;
 
     sw_wants wants;
@@ -65,7 +67,7 @@ otlp_assembly *otlp_assembly_new(size_t max_bytes) {
 }
 
 static void free_shown(otlp_assembly *assembly, otlp_shown *shown) {
-    assembly->kept_bytes -= shown->bytes;
+    assembly->shown_bytes -= shown->bytes;
     sw_trace_release(&shown->trace);
     free(shown);
 }
@@ -209,7 +211,7 @@ static void drop_oldest(otlp_assembly *assembly, int64_t mono_ns) {
 }
 
 static bool fits(const otlp_assembly *assembly, size_t more) {
-    size_t bytes = otlp_assembly_bytes(assembly);
+    size_t bytes = otlp_assembly_bytes(assembly) - assembly->shown_bytes;
     return more <= assembly->max_bytes && bytes <= assembly->max_bytes - more;
 }
 
@@ -474,20 +476,21 @@ static void want(otlp_assembly *assembly, const sw_wants *wants) {
     }
 }
 
-/* False when there is no room for it. */
-static bool show(otlp_assembly *assembly, otlp_offence *offence, int64_t mono_ns) {
+/* False when there is no room for it: those that were judged make some. */
+static bool show(otlp_assembly *assembly, otlp_offence *offence) {
     const otlp_trace *trace = offence->trace;
     size_t n = trace->n_spans < OTLP_MAX_SPANS_OFFERED ? trace->n_spans : OTLP_MAX_SPANS_OFFERED;
     forget_shown(assembly, offence); /* an older form */
-    while (!fits(assembly, n * SHOWN_SPAN)) {
-        if (!free_some(assembly, mono_ns)) {
+    while (assembly->shown_bytes + n * SHOWN_SPAN > assembly->max_bytes / SHOWN_SHARE) {
+        if (assembly->judged == NULL) {
             return false;
         }
+        give_up(assembly, assembly->judged);
     }
     otlp_shown *shown = offence->shown = xcalloc(1, sizeof *shown);
     build(assembly, trace, OTLP_MAX_SPANS_OFFERED, &shown->trace);
     shown->bytes = sizeof *shown + otlp_built_bytes(&shown->trace);
-    assembly->kept_bytes += shown->bytes;
+    assembly->shown_bytes += shown->bytes;
     return true;
 }
 
@@ -510,7 +513,7 @@ static size_t look_at_first(otlp_assembly *assembly, int64_t mono_ns) {
     if (offence->listed_once || !is_quiet(offence->trace, mono_ns)) {
         return 1;
     }
-    if (!show(assembly, offence, mono_ns)) {
+    if (!show(assembly, offence)) {
         assembly->not_shown++;
         return 1;
     }
@@ -578,7 +581,8 @@ bool otlp_assembly_build(const otlp_assembly *assembly, sw_otlp_trace_id id, siz
 }
 
 size_t otlp_assembly_bytes(const otlp_assembly *assembly) {
-    return assembly->ring.bytes + otlp_traces_bytes(&assembly->traces) + assembly->kept_bytes;
+    return assembly->ring.bytes + otlp_traces_bytes(&assembly->traces) + assembly->kept_bytes +
+           assembly->shown_bytes;
 }
 
 size_t otlp_assembly_traces(const otlp_assembly *assembly) {

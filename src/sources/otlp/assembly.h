@@ -5,10 +5,10 @@
  * A trace is offered when it offends and no span of it came for OTLP_QUIET_S, or when its first span is
  * OTLP_HELD_S old. Late spans repair it: it is offered again in its new form.
  *
- * Bounded by max_bytes. Requests are kept whole, and when there is no room the oldest goes first; what it has
- * of traces that offend is taken out before, so that these are kept whole and for the longest. They go when
- * they were offered in two lists, and there is no room for others or they take more than half of it. What
- * offends and was not judged stays, and more is refused.
+ * Bounded by max_bytes, and a quarter more for what is shown. Requests are kept whole, and when there is no
+ * room the oldest goes first; what it has of traces that offend is taken out before, so that these are kept
+ * whole and for the longest. They go when they were in an earlier list, and there is no room for others or
+ * they take more than half of it. What offends and was not judged stays, and more is refused.
  *
  * What offends nobody has to make room even before it was quiet: it is counted, since a trace that turns out
  * to offend later lacks those spans.
