@@ -46,8 +46,9 @@ static void stop(sw_agent *agent, const char *why) {
         agent->server = NULL;
     }
     uv_timer_start(&agent->watchdog, drain_too_long, DRAIN_MS, 0);
-    sw_receivers_stop_resending(agent);
     sw_receivers_drain(agent, drained, agent);
+    sw_receivers_stop_resending(
+        agent); /* nothing takes its turn: it could arrive before what was cancelled */
 }
 
 static void on_signal(uv_signal_t *handle, int number) {

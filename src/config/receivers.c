@@ -9,6 +9,7 @@
 #define FORMAT_CONFIG "format_config"
 #define NAME_MAX_BYTES 64
 #define FORMAT_PUSH "alertmanager_push"
+#define PUSH_PATH "/api/v2/alerts"
 #define PUSH_RESEND_SECS 60 /* as Prometheus does */
 
 /* How a receiver's key is read, checked and shown: as the setting of this name is. */
@@ -255,8 +256,16 @@ static void take_entry(sw_loader *loader, size_t number, const json_t *table, co
 
 /* Alertmanager takes an alert for over when it hears no more of it, and every alert is one of its own there.
  */
-static void complete(sw_receiver_config *receiver) {
+static void complete(sw_loader *loader, sw_receiver_config *receiver) {
     if (strcmp(receiver->format, FORMAT_PUSH) == 0) {
+        size_t len = strcspn(receiver->url, "?#"), end = strlen(PUSH_PATH);
+        bool usual = len >= end && strncmp(receiver->url + len - end, PUSH_PATH, end) == 0;
+        if (!usual && receiver->url[0] != '\0' && loader->warnings != NULL) {
+            sw_buf_printf(loader->warnings,
+                          "receiver %s: its url does not end with " PUSH_PATH
+                          ", where Alertmanager takes alerts\n",
+                          receiver->name);
+        }
         receiver->resend_secs = receiver->resend_secs > 0 ? receiver->resend_secs : PUSH_RESEND_SECS;
         receiver->max_alerts = 0;
     }
@@ -287,7 +296,7 @@ static void make_receivers(sw_loader *loader) {
 void sw_loader_make_receivers(sw_loader *loader) {
     make_receivers(loader);
     for (size_t i = 0; i < loader->config->n_receivers; i++) {
-        complete(&loader->config->receivers[i]);
+        complete(loader, &loader->config->receivers[i]);
     }
 }
 

@@ -131,6 +131,32 @@ static void groups_are_those_of_the_settings_until_a_route_says_otherwise(void *
     unload(&it);
 }
 
+static void alertmanager_gets_what_it_needs(void **state) {
+    (void)state;
+    loading it;
+    load(&it,
+         (given){.environment = ENVIRONMENT("SPANWATCH_WEBHOOK_FORMAT=alertmanager_push",
+                                            "TEMPO_ALERT_WEBHOOK_URL=http://am/alerts"),
+                 .table =
+                     "{\"receivers\": [{\"name\": \"a\", \"url\": \"http://am/api/v2/alerts?x=1\", "
+                     "\"format\": \"alertmanager_push\", \"resend_secs\": 7, \"max_alerts\": 5}, {\"name\": "
+                     "\"b\", \"url\": \"http://b/\", \"resend_secs\": 9}], \"route\": {\"routes\": "
+                     "[{\"receiver\": \"a\"}, {\"receiver\": \"b\"}]}}"});
+    assert_string_equal(said(&it.mistakes), "");
+    assert_string_equal(said(&it.warnings),
+                        "receiver webhook: its url does not end with /api/v2/alerts, where "
+                        "Alertmanager takes alerts\n");
+    assert_int_equal(receiver(&it, "webhook")->resend_secs, 60);
+    assert_int_equal(receiver(&it, "a")->resend_secs, 7);
+    assert_int_equal(receiver(&it, "a")->max_alerts, 0);
+    assert_int_equal(receiver(&it, "b")->resend_secs, 9);
+    assert_int_equal(receiver(&it, "b")->max_alerts, 100);
+    char *settings = sw_config_for_format(&it.config, receiver(&it, "a"));
+    assert_string_equal(settings, "{\"ends_after_secs\":28}");
+    free(settings);
+    unload(&it);
+}
+
 static void assert_mistake(const char *table, const char *mistake) {
     loading it;
     load(&it, (given){.table = table});
@@ -278,6 +304,7 @@ int main(void) {
         cmocka_unit_test(what_is_not_given_is_the_webhooks_but_for_credentials),
         cmocka_unit_test(routes_below_have_what_the_route_above_says),
         cmocka_unit_test(groups_are_those_of_the_settings_until_a_route_says_otherwise),
+        cmocka_unit_test(alertmanager_gets_what_it_needs),
         cmocka_unit_test(every_mistake_is_said_where_it_is),
         cmocka_unit_test(durations_are_prometheus),
         cmocka_unit_test(a_tree_without_end_is_refused),
