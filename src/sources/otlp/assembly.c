@@ -10,8 +10,8 @@
 #include "sources/otlp/build.h"
 #include "sources/otlp/traces.h"
 
-#define LARGEST_CHUNK ((size_t)1 << 20)
-#define CHUNKS 64         /* in a full memory, about */
+#define LARGEST_CHUNK (OTLP_HUGE_PAGE - sizeof(otlp_chunk))
+#define CHUNKS 32         /* in a full memory, about */
 #define AHEAD 8           /* spans whose traces are fetched into the cache */
 #define SHOWN_SHARE 4     /* one in so many */
 #define LOOKS_PER_SPAN 50 /* showing a span takes as long as looking at so many that are not shown */

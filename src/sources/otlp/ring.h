@@ -33,6 +33,8 @@ typedef struct otlp_chunk {
     _Alignas(16) char bytes[];
 } otlp_chunk;
 
+#define OTLP_HUGE_PAGE ((size_t)2 << 20)
+
 typedef struct otlp_ring {
     otlp_chunk *oldest, *newest;
     otlp_chunk *spare; /* for the next one, or NULL */
