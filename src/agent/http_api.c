@@ -73,7 +73,8 @@ char *sw_agent_not_ready(const sw_agent *agent) {
             return xasprintf("%s does not answer: %s", name, feed->last_poll_reason);
         }
     }
-    return agent->commit_failing ? xstrdup("the storage cannot be written") : NULL;
+    bool unwritable = agent->commit_failing || sw_store_in_memory(agent->store);
+    return unwritable ? xstrdup("the storage cannot be written") : NULL;
 }
 
 static void get_ready(sw_http_exchange *exchange, void *arg) {

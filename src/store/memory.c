@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #define RETURN_EVERY_MS 5000
 
@@ -42,17 +43,22 @@ static int copy_what_is_there(sqlite3 *memory, const char *path) {
     return code;
 }
 
-int sw_memory_open(sw_store *store, bool with_content, char message[SW_STORE_MESSAGE]) {
+/* What cannot be read is an error: empty memory would be written over it later. */
+int sw_memory_open(sw_store *store, char message[SW_STORE_MESSAGE]) {
+    char why_not_on_disk[SW_STORE_MESSAGE];
+    memcpy(why_not_on_disk, message, sizeof why_not_on_disk);
     int code = sqlite3_open_v2(":memory:", &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
-    if (code == SQLITE_OK && with_content) {
+    if (code == SQLITE_OK) {
         code = copy_what_is_there(store->db, store->path);
     }
     if (code == SQLITE_OK) {
         code = sw_store_prepare(store, message);
     }
     if (code != SQLITE_OK) {
+        snprintf(message, SW_STORE_MESSAGE, "%.*s; and it cannot be read: %s", SW_STORE_MESSAGE / 2,
+                 why_not_on_disk, sqlite3_errstr(code));
         sw_store_disconnect(store);
-        return with_content ? sw_memory_open(store, false, message) : code;
+        return code;
     }
     store->in_memory = true;
     store->returned_ms = uv_now(store->loop);

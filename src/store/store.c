@@ -349,7 +349,7 @@ sw_store *sw_store_open(uv_loop_t *loop, const char *folder, char **warning, cha
     }
     if (code == SQLITE_READONLY) {
         *warning = xasprintf("%s; what could be read is kept in memory until it can be written", message);
-        code = sw_memory_open(store, true, message);
+        code = sw_memory_open(store, message);
     }
     if (code != SQLITE_OK) {
         *error = xstrdup(message);

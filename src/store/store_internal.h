@@ -81,8 +81,8 @@ void sw_store_disconnect(sw_store *store);
 
 /* memory.c. Whether what failed is a disk that cannot be written; `error` is the system's. */
 bool sw_memory_helps(int code, int error);
-/* SQLite's code, and a message. What cannot be read is left out. */
-int sw_memory_open(sw_store *store, bool with_content, char message[SW_STORE_MESSAGE]);
+/* SQLite's code, and a message, to which `message` says why it was not opened on disk. */
+int sw_memory_open(sw_store *store, char message[SW_STORE_MESSAGE]);
 /* Now and then, while it is in memory. */
 bool sw_memory_wants_to_return(sw_store *store);
 /* Writes all of it to the disk: 0, or -1 with a message, and it stays in memory. On the pool. */

@@ -92,18 +92,19 @@ def test_a_full_disk_holds_up_no_alert_and_nothing_is_told_twice_after_a_kill(te
     assert len(resolved(webhook, "before")) == 1
 
 
-@pytest.mark.parametrize("how", ["full", "read-only"])
-def test_a_start_with_a_disk_that_cannot_be_written_tells_alerts_from_memory(tempo, webhook, make_agent, scripts, disk, how):
+@pytest.mark.parametrize("how, end", [("full", "stop"), ("read-only", "stop"), ("full", "kill"), ("read-only", "kill")])
+def test_a_start_with_a_disk_that_cannot_be_written_tells_alerts_from_memory(tempo, webhook, make_agent, scripts, disk, how, end):
     (scripts / "known.lua").write_text(ALWAYS.format("known"))
     agent = on_disk(make_agent, disk, tempo, webhook, SPANWATCH_SCRIPTS_DIR=scripts).start().wait_ready()
     eventually(lambda: firing(webhook, "known"), "an alert before")
     agent.wait_delivered()
-    assert agent.stop() == 0
+    getattr(agent, end)()  # after a kill there is a journal
     if how == "full":
         disk.fill()
     else:
         disk.remount("ro")
-    agent.start().wait_ready()
+    agent.start().wait_listening()
+    eventually(lambda: "the storage cannot be written" in (agent.get("/-/ready") or (0, ""))[1], "why it is not ready")
     (scripts / "new.lua").write_text(ALWAYS.format("new"))
     eventually(lambda: firing(webhook, "new"), "an alert from memory")
     eventually(lambda: firing(webhook, "storage_failing"), "the fault is an alert")
@@ -120,6 +121,14 @@ def test_a_start_with_a_disk_that_cannot_be_written_tells_alerts_from_memory(tem
     assert len(resolved(webhook, "known")) == 1
     (scripts / "new.lua").unlink()
     eventually(lambda: resolved(webhook, "new"), "what was kept in memory was written, and is known after a kill")
+
+
+def test_a_folder_that_was_never_written_and_cannot_be_is_a_mistake(tempo, webhook, make_agent, disk):
+    (disk.seen / "data").mkdir()
+    disk.remount("ro")
+    agent = on_disk(make_agent, disk, tempo, webhook).start()
+    assert agent.process.wait(20) == 78
+    assert "Read-only file system" in agent.log() and "SPANWATCH_STORAGE_PATH" in agent.log()
 
 
 def test_a_file_that_must_not_grow_is_the_same(tempo, webhook, make_agent, scripts):
