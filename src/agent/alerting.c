@@ -71,6 +71,7 @@ struct telling {
     const sw_alert *alert;
     sw_notification notification;
     int64_t now_ns;
+    bool repeats; /* what was told, and nothing else */
 };
 
 /* `route` NULL: alone. So is what one tick tells that is not followed by another. */
@@ -98,7 +99,11 @@ static void tell(struct telling *telling, const char *receiver, const sw_route_c
         sw_receivers_forget(agent, receiver, telling->alert->fingerprint);
         return;
     }
-    add_to(telling, receiver, route);
+    /* A receiver that was away for a day need not be told the same six times when it is back. */
+    bool in_vain = telling->repeats && sw_receivers_wait(agent, receiver, telling->alert->fingerprint);
+    if (!in_vain) {
+        add_to(telling, receiver, route);
+    }
     char *before = sw_buf_steal(&agent->told, NULL);
     sw_told_append(before, receiver, telling->now_ns / SW_NS_PER_S, &agent->told);
     free(before);
@@ -135,7 +140,10 @@ static void notify(sw_agent *agent, const sw_alert *alert, sw_notice notice, con
     sw_alert said = *alert; /* with its texts */
     /* What ends is what was told: who has the severity in an alert's identity would not know another one. */
     said.severity = notice == SW_NOTICE_RESOLVED && receiver == NULL ? alert->told_severity : alert->severity;
-    struct telling telling = {.agent = agent, .alert = &said, .now_ns = sw_wall_ns(agent->clock)};
+    struct telling telling = {.agent = agent,
+                              .alert = &said,
+                              .now_ns = sw_wall_ns(agent->clock),
+                              .repeats = notice == SW_NOTICE_REPEAT && alert->n_untold == 0};
     sw_buf body;
     sw_buf_init(&body, PAYLOAD_MAX);
     sw_buf_reset(&agent->told);

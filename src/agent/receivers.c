@@ -142,6 +142,11 @@ void sw_receivers_forget(sw_agent *agent, const char *name, const char *fingerpr
     }
 }
 
+bool sw_receivers_wait(const sw_agent *agent, const char *name, const char *fingerprint) {
+    const sw_receiver *receiver = sw_receivers_find(agent, name);
+    return receiver != NULL && receiver->outbox != NULL && sw_outbox_waits(receiver->outbox, fingerprint);
+}
+
 /* ---- all of them ---- */
 
 void sw_receivers_open(sw_agent *agent) {

@@ -37,6 +37,9 @@ void sw_receivers_add(sw_agent *agent, const char *name, const sw_notification *
 /* The alert is over, and this receiver is told nothing of that. */
 void sw_receivers_forget(sw_agent *agent, const char *name, const char *fingerprint);
 
+/* Whether what it was told of this alert before has yet to be delivered. */
+bool sw_receivers_wait(const sw_agent *agent, const char *name, const char *fingerprint);
+
 /* After a change of waiting or dead. */
 void sw_receiver_show(sw_agent *agent, const sw_receiver *receiver);
 size_t sw_receiver_depth(const sw_receiver *receiver); /* not delivered, not dead */

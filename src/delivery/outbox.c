@@ -425,6 +425,10 @@ void sw_outbox_check_drained(sw_outbox *outbox) {
     done(outbox->drained_arg);
 }
 
+bool sw_outbox_waits(const sw_outbox *outbox, const char *fingerprint) {
+    return sw_queue_waits(&outbox->queue, fingerprint);
+}
+
 size_t sw_outbox_depth(const sw_outbox *outbox) {
     return outbox->queue.n_live + outbox->n_unloaded;
 }

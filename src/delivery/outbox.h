@@ -136,6 +136,8 @@ typedef void (*sw_post_done)(bool delivered, const char *message, void *arg);
 sw_post *sw_outbox_post(sw_outbox *outbox, const sw_formatted *what, sw_post_done done, void *arg);
 void sw_post_cancel(sw_post *post); /* before the outbox is freed */
 
+/* Whether a notification about this alert has yet to be delivered, as far as they are in memory. */
+bool sw_outbox_waits(const sw_outbox *outbox, const char *fingerprint);
 size_t sw_outbox_depth(const sw_outbox *outbox); /* rows not delivered, without dead letters */
 size_t sw_outbox_dead(const sw_outbox *outbox);
 /* Of the notification that could be sent for the longest time: without what waits for its group. */

@@ -107,6 +107,8 @@ void sw_queue_put_first(sw_lane *lane, sw_entry *entry);
 void sw_queue_put_last(sw_queue *queue, sw_lane *lane, sw_entry *entry);
 void sw_queue_settled(sw_queue *queue, sw_entry *entry);
 void sw_queue_settle_lane(sw_queue *queue, sw_lane *lane);
+/* Whether a row about this alert has yet to be delivered. */
+bool sw_queue_waits(const sw_queue *queue, const char *fingerprint);
 /* The entry, in the lane of a group, tells this alert (also). */
 void sw_queue_tell(sw_queue *queue, sw_entry *entry, const char *fingerprint);
 /* Forgets the groups that hold nothing and need not wait, and beyond `keep` those that should. */

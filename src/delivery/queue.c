@@ -125,6 +125,15 @@ static sw_lane *lane_for(sw_queue *queue, const sw_outbox_row *row) {
     return lane;
 }
 
+bool sw_queue_waits(const sw_queue *queue, const char *fingerprint) {
+    size_t len = strlen(fingerprint);
+    const sw_told *told = NULL;
+    const sw_lane *lane = NULL;
+    HASH_FIND(hh, queue->told, fingerprint, len, told);
+    HASH_FIND(hh, queue->lanes, fingerprint, len, lane);
+    return told != NULL || lane != NULL;
+}
+
 void sw_queue_tell(sw_queue *queue, sw_entry *entry, const char *fingerprint) {
     size_t len = strlen(fingerprint);
     sw_told *told = NULL;
