@@ -80,10 +80,17 @@ static bool has_ids(const sw_otlp_span *span) {
     return span->id != 0 && (span->trace_id.high | span->trace_id.low) != 0;
 }
 
-/* They came until now, had there been any: what started within the lookback is judged. */
+/* Older steps than those of the windows stay, so that what is still revised keeps all of its own. */
+static void forget_counts(otlp_source *self, int64_t before_s) {
+    otlp_series_forget(self->series, before_s - self->options.lookback_s - self->options.step_s);
+}
+
+/* They came until now, had there been any: what started within the lookback is judged. What is far older is
+ * late from the first request on, or each second that senders make up would be a step in memory. */
 static void begin_judging(otlp_source *self, int64_t now) {
     int64_t from_s = align(self, now - self->options.lookback_s);
     self->origin_s = from_s > self->opened_s ? from_s : self->opened_s;
+    forget_counts(self, self->origin_s);
 }
 
 sw_otlp_taken sw_otlp_source_take(sw_source *source, sw_otlp_text request, uint64_t *rejected,
@@ -330,10 +337,9 @@ static void op_cancel_query(sw_source *source, void *handle) {
     otlp_searches_cancel(self_of(source)->searches, handle);
 }
 
-/* Older steps than asked for stay, so that the windows that are still revised keep all of theirs. */
 static void op_forget(sw_source *source, int64_t before_s) {
     otlp_source *self = self_of(source);
-    otlp_series_forget(self->series, before_s - self->options.lookback_s - self->options.step_s);
+    forget_counts(self, before_s);
     otlp_assembly_forget(self->assembly, sw_mono_ns(self->clock) - KEEP_TRACES_S * SW_NS_PER_S);
 }
 

@@ -354,6 +354,28 @@ static void beside_another_source_nothing_is_judged_before_the_first_span(void *
     close_all(&f);
 }
 
+/* Between the first span and the next tick too: each step takes memory. */
+static void what_is_far_older_than_the_first_span_is_late_at_once(void **state) {
+    (void)state;
+    struct fixture f;
+    open_source(&f, (sw_otlp_source_options){.step_s = 10,
+                                             .lookback_s = 60,
+                                             .settle_s = 10,
+                                             .max_bytes = 1 << 20,
+                                             .max_series = 100,
+                                             .max_spans = 1000,
+                                             .from_first_span = true});
+    advance(&f, 100);
+    poll_now(&f);
+    for (uint64_t i = 0; i < 50; i++) {
+        deliver_one(
+            &f, (struct span){.trace = 1, .id = i + 1, .start_s = (int64_t)i * 1000000, .duration_ms = 1});
+    }
+    assert_true(counted(&f, 0, NOW_S, NULL) == 0);
+    assert_true(spans_metric(&f, "late") == 50);
+    close_all(&f);
+}
+
 static void after_a_restart_it_is_judged_from_the_start_when_spans_had_come_before(void **state) {
     (void)state;
     struct fixture f;
@@ -599,6 +621,7 @@ int main(void) {
         cmocka_unit_test(traces_that_do_not_offend_are_not_offered),
         cmocka_unit_test(windows_end_where_senders_had_time_to_send),
         cmocka_unit_test(beside_another_source_nothing_is_judged_before_the_first_span),
+        cmocka_unit_test(what_is_far_older_than_the_first_span_is_late_at_once),
         cmocka_unit_test(after_a_restart_it_is_judged_from_the_start_when_spans_had_come_before),
         cmocka_unit_test(spans_of_the_far_future_and_of_what_is_forgotten_are_kept_but_not_counted),
         cmocka_unit_test(a_span_stands_for_those_that_were_not_sampled),
