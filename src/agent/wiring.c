@@ -170,14 +170,15 @@ void sw_agent_close(sw_agent *agent) {
     sw_tick_stop(agent);
     sw_explain_stop(agent);
     uv_close((uv_handle_t *)&agent->tick_timer, NULL);
-    sw_alerting_close(agent);
-    sw_applying_close(agent);
     sw_loop_watch_stop(agent);
     sw_commit_flush(agent);
     while (sw_store_commits_waiting(agent->store) > 0) { /* what they call back is still there */
         uv_run(&agent->loop, UV_RUN_ONCE);
         sw_commit_flush(agent);
     }
+    sw_judge_stop(agent); /* what detectors have answered meanwhile */
+    sw_alerting_close(agent);
+    sw_applying_close(agent);
     sw_commit_stop(agent);
     sw_detectors_free(agent->detectors);
     sw_receivers_close(agent);
