@@ -6,7 +6,7 @@
 #include "store/store_internal.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define RETURN_EVERY_MS 5000
@@ -27,23 +27,39 @@ static int copy(sqlite3 *to, sqlite3 *from) {
     return code == SQLITE_DONE ? finished : code;
 }
 
+/* With what a URI takes for something else (https://www.sqlite.org/uri.html) percent-encoded. Caller frees.
+ */
+static char *uri_of(const char *path, const char *way) {
+    sw_buf uri;
+    sw_buf_init(&uri, SIZE_MAX / 4);
+    sw_buf_append_str(&uri, "file:");
+    for (const char *at = path; *at != '\0'; at++) {
+        if (strchr("%?#", *at) != NULL) {
+            sw_buf_printf(&uri, "%%%02X", (unsigned)*at);
+        } else {
+            sw_buf_append_char(&uri, *at);
+        }
+    }
+    sw_buf_printf(&uri, "?%s", way);
+    return sw_buf_steal(&uri, NULL);
+}
+
 /* immutable: a journal cannot even be looked for where no file can be made. Without it first, so that what is
  * in a journal that is there counts. */
 static int copy_what_is_there(sqlite3 *memory, const char *path) {
     static const char *const ways[] = {"mode=ro", "immutable=1"};
     int code = SQLITE_CANTOPEN;
     for (size_t i = 0; code != SQLITE_OK && i < SW_ARRAY_LEN(ways); i++) {
-        char *uri = sqlite3_mprintf("file:%s?%s", path, ways[i]);
+        char *uri = uri_of(path, ways[i]);
         sqlite3 *disk = NULL;
         code = sqlite3_open_v2(uri, &disk, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
         code = code == SQLITE_OK ? copy(memory, disk) : code;
         sqlite3_close(disk);
-        sqlite3_free(uri);
+        free(uri);
     }
     return code;
 }
 
-/* What cannot be read is an error: empty memory would be written over it later. */
 int sw_memory_open(sw_store *store, char message[SW_STORE_MESSAGE]) {
     char why_not_on_disk[SW_STORE_MESSAGE];
     memcpy(why_not_on_disk, message, sizeof why_not_on_disk);

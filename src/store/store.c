@@ -226,8 +226,9 @@ static int lock_folder(sw_store *store, char **error) {
     } else {
         char pid[32];
         int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-        bool written = ftruncate(store->lock_fd, 0) == 0 && pwrite(store->lock_fd, pid, (size_t)n, 0) == n;
-        if (!written && !unwritable && !sw_memory_helps(SQLITE_CANTOPEN, errno)) {
+        ssize_t written = ftruncate(store->lock_fd, 0) == 0 ? pwrite(store->lock_fd, pid, (size_t)n, 0) : -1;
+        errno = written >= 0 ? ENOSPC : errno; /* of a write that is cut short */
+        if (written != n && !unwritable && !sw_memory_helps(SQLITE_CANTOPEN, errno)) {
             *error = xasprintf("cannot write %s: %s", path, strerror(errno));
         }
     }
@@ -348,6 +349,7 @@ sw_store *sw_store_open(uv_loop_t *loop, const char *folder, char **warning, cha
         code = open_db(store, message);
     }
     if (code == SQLITE_READONLY) {
+        free(*warning); /* what was damaged is less now than that nothing can be written */
         *warning = xasprintf("%s; what could be read is kept in memory until it can be written", message);
         code = sw_memory_open(store, message);
     }
