@@ -78,7 +78,7 @@ function Context.trace(id, source) end
 ---@field status? spanwatch.Status
 ---@field min_duration_ms? number
 ---@field max_duration_ms? number
----@field attributes? table<string, string|number|boolean> All of them, each as it was sent: Tempo tells 500 from "500". On spans that were sent: the span's own, not its resource's.
+---@field attributes? table<string, string|number|boolean> All of them, each as it was sent: Tempo tells 500 from "500". Each is the span's own or its resource's (`deployment.environment`, `service.version`, `k8s.*`), on every source.
 ---@field from? integer Unix seconds. Default: Tempo, five minutes before `to`; of spans that were sent, all in memory.
 ---@field to? integer Unix seconds. Default: the newest.
 ---@field limit? integer Most traces; 5000 at most. Default: 100 (Tempo: TEMPO_SEARCH_LIMIT). Of spans that were sent an answer has about 1 MiB at most.
@@ -126,7 +126,7 @@ function Context.trace(id, source) end
 ---@field status_message string
 ---@field start_ns integer Unix nanoseconds.
 ---@field duration_ms number -1 when not known.
----@field attributes table<string, string> Those that the backend told, as text.
+---@field attributes table<string, string> Those that the backend told, as text: the span's own, and those of a resource only in the answer to a search that names them in `attributes`. Spans that were sent, and those of `ctx.trace`, have all of their own.
 
 ---Entry spans (server, consumer, or root) of one service and operation that started in the window.
 ---@class spanwatch.Series
@@ -206,7 +206,7 @@ function Tempo.search(options) end
 ---@field status? spanwatch.Status
 ---@field min_duration_ms? number
 ---@field max_duration_ms? number
----@field attributes? table<string, string|number|boolean>
+---@field attributes? table<string, string|number|boolean> Each is the span's own or its resource's.
 ---@field from? integer Unix seconds. Default: five minutes before `to`.
 ---@field to? integer Unix seconds. Default: the newest that Tempo shows.
 ---@field limit? integer Most traces; 5000 at most. Default: TEMPO_SEARCH_LIMIT.

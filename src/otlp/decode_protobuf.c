@@ -282,7 +282,8 @@ static const unsigned char *take_usual_fields(const unsigned char *at, const uns
  */
 static inline void clear(sw_otlp_span *span) {
     const sw_otlp_text none = {NULL, 0};
-    span->service = span->name = span->status_message = span->trace_state = none;
+    span->service = span->resource = none;
+    span->name = span->status_message = span->trace_state = none;
     span->trace_id.high = span->trace_id.low = 0;
     span->id = span->parent_id = span->start_ns = span->end_ns = 0;
     span->kind = span->status = 0;
@@ -326,7 +327,12 @@ static sw_otlp_span *add_span(sw_otlp_spans *spans) {
     return &spans->items[spans->n++];
 }
 
-static int read_scope_spans(sw_otlp_text bytes, sw_otlp_text service, sw_otlp_spans *spans, char *why) {
+struct origin {
+    sw_otlp_text service, resource;
+};
+
+static int read_scope_spans(sw_otlp_text bytes, const struct origin *origin, sw_otlp_spans *spans,
+                            char *why) {
     otlp_reader reader = otlp_reader_of(bytes);
     otlp_field field;
     int more = 0;
@@ -345,7 +351,8 @@ static int read_scope_spans(sw_otlp_text bytes, sw_otlp_text service, sw_otlp_sp
             if (!sw_otlp_read_span(field.bytes, span)) {
                 return fail(why, "Span: malformed");
             }
-            span->service = service;
+            span->service = origin->service;
+            span->resource = origin->resource;
         }
     }
     return more == 0 ? 0 : fail(why, "ScopeSpans: malformed");
@@ -363,20 +370,25 @@ static sw_otlp_text text_of_value(sw_otlp_text value) {
     return text;
 }
 
-static void find_service(sw_otlp_text bytes, sw_otlp_text *service) {
+static bool find_service(sw_otlp_text bytes, sw_otlp_text *service) {
     static const char name[] = "service.name";
-    sw_otlp_attributes attributes = {otlp_reader_of(bytes), 1};
+    sw_otlp_attributes attributes = sw_otlp_resource_attributes_of(bytes);
     sw_otlp_attribute attribute;
+    bool found = false;
     while (sw_otlp_next_attribute(&attributes, &attribute)) {
         if (attribute.key.len == sizeof name - 1 && memcmp(attribute.key.data, name, sizeof name - 1) == 0) {
             *service = text_of_value(attribute.value);
+            found = true;
         }
     }
+    return found;
 }
 
 /* The resource may come behind its spans. */
 static int read_resource_spans(sw_otlp_text bytes, sw_otlp_spans *spans, char *why) {
-    sw_otlp_text service = {NULL, 0};
+    struct origin origin = {{NULL, 0}, {NULL, 0}};
+    size_t n_before = spans->n;
+    bool named = false;
     otlp_reader reader = otlp_reader_of(bytes);
     otlp_field field;
     int more = 0;
@@ -388,7 +400,9 @@ static int read_resource_spans(sw_otlp_text bytes, sw_otlp_spans *spans, char *w
             if (!check(field.bytes, &resource, CHECK_DEPTH)) {
                 return fail(why, "Resource: malformed");
             }
-            find_service(field.bytes, &service);
+            bool names = find_service(field.bytes, &origin.service);
+            origin.resource = names || !named ? field.bytes : origin.resource;
+            named |= names;
         }
     }
     if (more != 0) {
@@ -396,10 +410,11 @@ static int read_resource_spans(sw_otlp_text bytes, sw_otlp_spans *spans, char *w
     }
     reader = otlp_reader_of(bytes);
     while (otlp_next_field(&reader, &field) > 0) {
-        if (field.number == 2 && read_scope_spans(field.bytes, service, spans, why) != 0) {
+        if (field.number == 2 && read_scope_spans(field.bytes, &origin, spans, why) != 0) {
             return -1;
         }
     }
+    spans->n_resources += spans->n > n_before;
     return 0;
 }
 
@@ -422,10 +437,10 @@ static int read_request(sw_otlp_text request, sw_otlp_spans *spans, char *why) {
 }
 
 int sw_otlp_read(sw_otlp_text request, sw_otlp_spans *spans, char why[SW_OTLP_WHY]) {
-    spans->n = 0;
+    spans->n = spans->n_resources = 0;
     int result = read_request(request, spans, why);
     if (result != 0) {
-        spans->n = 0;
+        spans->n = spans->n_resources = 0;
     }
     return result;
 }
@@ -443,6 +458,10 @@ void sw_otlp_spans_release(sw_otlp_spans *spans) {
 
 sw_otlp_attributes sw_otlp_attributes_of(sw_otlp_text span) {
     return (sw_otlp_attributes){otlp_reader_of(span), 9};
+}
+
+sw_otlp_attributes sw_otlp_resource_attributes_of(sw_otlp_text message) {
+    return (sw_otlp_attributes){otlp_reader_of(message), 1};
 }
 
 static bool is_exception(sw_otlp_text bytes) {

@@ -19,6 +19,8 @@ typedef struct sw_otlp_trace_id {
 
 typedef struct sw_otlp_span {
     sw_otlp_text service; /* service.name of the resource; empty when there is none */
+    sw_otlp_text
+        resource; /* the whole Resource, for its attributes; of several the one that names the service */
     sw_otlp_text name, status_message, trace_state;
     sw_otlp_trace_id trace_id;
     uint64_t id, parent_id; /* big-endian; 0: none */
@@ -31,7 +33,8 @@ typedef struct sw_otlp_span {
 typedef struct sw_otlp_spans {
     sw_otlp_span *items;
     size_t n, allocated;
-    size_t max; /* spans in one request, at most */
+    size_t n_resources; /* that they come from, one after the other; at most */
+    size_t max;         /* spans in one request, at most */
 } sw_otlp_spans;
 
 void sw_otlp_spans_init(sw_otlp_spans *spans, size_t max);
@@ -40,7 +43,7 @@ void sw_otlp_spans_release(sw_otlp_spans *spans);
 /* Reads a request in protobuf; what was in `spans` before is forgotten. 0, or -1 with `why` filled (and no
  * spans). */
 int sw_otlp_read(sw_otlp_text request, sw_otlp_spans *spans, char why[SW_OTLP_WHY]);
-/* One Span message that was read before: all but the service. False when it is none. */
+/* One Span message that was read before: all but the service and the resource. False when it is none. */
 bool sw_otlp_read_span(sw_otlp_text message, sw_otlp_span *span);
 
 /* A request in JSON, rewritten as protobuf. Lenient as senders need it: numbers as texts, names of enums,
@@ -52,13 +55,13 @@ typedef struct sw_otlp_attribute {
     sw_otlp_text value; /* AnyValue, for sw_otlp_value_text */
 } sw_otlp_attribute;
 
-/* The next attribute of a Span message that was read before; begin with sw_otlp_attributes_of. False at
- * the end. */
+/* The next attribute of a message that was read before; begin with one of these. False at the end. */
 typedef struct sw_otlp_attributes {
     otlp_reader reader;
     uint32_t field;
 } sw_otlp_attributes;
 sw_otlp_attributes sw_otlp_attributes_of(sw_otlp_text span);
+sw_otlp_attributes sw_otlp_resource_attributes_of(sw_otlp_text resource);
 /* Those of its last event that is an exception (OpenTelemetry's semantic conventions); none when there is
  * none. */
 sw_otlp_attributes sw_otlp_exception_of(sw_otlp_text span);

@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "sources/otlp/build.h"
+#include "sources/otlp/rescued.h"
 #include "sources/otlp/traces.h"
 
 #define LARGEST_CHUNK (OTLP_HUGE_PAGE - sizeof(otlp_chunk))
@@ -24,8 +25,9 @@ _Static_assert(sizeof(otlp_trace) <= 128, "a trace is two lines of cache");
 struct otlp_assembly {
     otlp_ring ring;
     otlp_traces traces;
+    otlp_rescued rescued; /* copies of spans of what offends */
     size_t max_bytes;
-    size_t kept_bytes;  /* of what offends: copies of spans; and of ids */
+    size_t kept_bytes;  /* of what offends, and of ids */
     size_t shown_bytes; /* of what is shown: at most a SHOWN_SHARE of max_bytes, and beside it */
     uint64_t dropped;
 
@@ -39,9 +41,9 @@ struct otlp_assembly {
     size_t to_look_at, not_shown; /* while the list is made: of the first of `fresh`; and for want of room */
 
     /* The request at hand. */
-    otlp_batch *batch;
+    otlp_place place;
+    otlp_kept_resource *resource; /* of the span that was kept last; or NULL */
     const char *request;
-    char *bytes;
     int64_t mono_ns;
     otlp_trace *last; /* that a span came for: most often the next is of the same; or NULL */
 };
@@ -90,21 +92,16 @@ static void free_orphans(otlp_assembly *assembly) {
     }
 }
 
-static size_t rescued_bytes(const otlp_kept_span *span) {
-    return sizeof *span + span->message_len + span->service_len;
-}
-
 static void forget_rescued(otlp_assembly *assembly, otlp_offence *offence) {
     otlp_trace *trace = offence->trace;
     while (offence->rescued != NULL) {
         otlp_kept_span *span = offence->rescued;
         offence->rescued = span->older;
-        assembly->kept_bytes -= rescued_bytes(span);
         if (trace->ids != NULL) {
             otlp_ids_remove(trace->ids, span->id);
         }
         trace->n_spans--;
-        free(span);
+        otlp_rescued_remove(&assembly->rescued, span);
     }
 }
 
@@ -169,23 +166,12 @@ static bool is_quiet(const otlp_trace *trace, int64_t mono_ns) {
            mono_ns - trace->first_mono_ns >= OTLP_HELD_S * SW_NS_PER_S;
 }
 
-static void rescue(otlp_assembly *assembly, otlp_offence *offence, const otlp_kept_span *span) {
-    otlp_kept_span *copy = xmalloc(rescued_bytes(span));
-    char *bytes = (char *)(copy + 1);
-    *copy = *span;
-    copy->service = bytes;
-    copy->message = bytes + span->service_len;
-    memcpy(bytes, span->service_len > 0 ? span->service : "", span->service_len);
-    memcpy(bytes + span->service_len, span->message, span->message_len);
-    LL_PREPEND2(offence->rescued, copy, older);
-    assembly->kept_bytes += rescued_bytes(copy);
-}
-
 /* The ring is about to drop the span. */
 static void let_go(otlp_assembly *assembly, const otlp_kept_span *span, int64_t mono_ns) {
     otlp_trace *trace = otlp_traces_at(&assembly->traces, span->trace);
     if (trace->offence != NULL) {
-        rescue(assembly, trace->offence, span);
+        otlp_kept_span *copy = otlp_rescued_add(&assembly->rescued, span);
+        LL_PREPEND2(trace->offence->rescued, copy, older);
         return;
     }
     assembly->dropped += !is_quiet(trace, mono_ns);
@@ -217,7 +203,7 @@ static bool fits(const otlp_assembly *assembly, size_t more) {
 
 /* False when nothing is left that may go. */
 static bool free_some(otlp_assembly *assembly, int64_t mono_ns) {
-    bool much = assembly->kept_bytes > assembly->max_bytes / 2;
+    bool much = assembly->kept_bytes + assembly->rescued.bytes > assembly->max_bytes / 2;
     if (assembly->judged != NULL && (much || assembly->ring.oldest == NULL)) {
         give_up(assembly, assembly->judged);
     } else if (assembly->ring.oldest != NULL) {
@@ -250,35 +236,40 @@ void otlp_assembly_forget(otlp_assembly *assembly, int64_t before_mono_ns) {
 
 /* ---- taking spans ---- */
 
-static size_t need(const otlp_assembly *assembly, sw_otlp_text request, size_t n) {
-    return otlp_ring_need(&assembly->ring, n, request.len) + otlp_traces_need(&assembly->traces, n);
+static size_t need(const otlp_assembly *assembly, sw_otlp_text request, const sw_otlp_spans *spans) {
+    return otlp_ring_need(&assembly->ring, spans, request.len) +
+           otlp_traces_need(&assembly->traces, spans->n);
 }
 
-bool otlp_assembly_could_hold(const otlp_assembly *assembly, sw_otlp_text request, size_t n) {
+bool otlp_assembly_could_hold(const otlp_assembly *assembly, sw_otlp_text request,
+                              const sw_otlp_spans *spans) {
     otlp_ring ring;
     otlp_traces traces;
     otlp_ring_init(&ring, assembly->ring.chunk_size);
     otlp_traces_init(&traces);
-    return otlp_ring_need(&ring, n, request.len) + otlp_traces_need(&traces, n) <= assembly->max_bytes;
+    return otlp_ring_need(&ring, spans, request.len) + otlp_traces_need(&traces, spans->n) <=
+           assembly->max_bytes;
 }
 
-bool otlp_assembly_begin(otlp_assembly *assembly, sw_otlp_text request, size_t n, int64_t mono_ns) {
-    while (!fits(assembly, need(assembly, request, n))) {
+bool otlp_assembly_begin(otlp_assembly *assembly, sw_otlp_text request, const sw_otlp_spans *spans,
+                         int64_t mono_ns) {
+    while (!fits(assembly, need(assembly, request, spans))) {
         if (!free_some(assembly, mono_ns)) {
             return false;
         }
     }
     assembly->mono_ns = mono_ns;
     assembly->request = request.data;
-    assembly->batch = otlp_ring_add(&assembly->ring, n, request, mono_ns, &assembly->bytes);
+    assembly->place = otlp_ring_add(&assembly->ring, spans, request, mono_ns);
+    assembly->resource = NULL;
     return true;
 }
 
 void otlp_assembly_end(otlp_assembly *assembly) {
-    if (assembly->batch->n_spans == 0) {
-        otlp_ring_undo(&assembly->ring, assembly->batch);
+    if (assembly->place.batch->n_spans == 0) {
+        otlp_ring_undo(&assembly->ring, assembly->place.batch);
     }
-    assembly->batch = NULL;
+    assembly->place = (otlp_place){0};
 }
 
 /* Its spans from the newest to the oldest: begin with NULL. */
@@ -375,19 +366,34 @@ static otlp_trace *trace_of(otlp_assembly *assembly, sw_otlp_trace_id id) {
 
 /* A text of the request at hand, in its copy. */
 static const char *in_copy(const otlp_assembly *assembly, sw_otlp_text text) {
-    return text.len > 0 ? assembly->bytes + (text.data - assembly->request) : "";
+    return text.len > 0 ? assembly->place.bytes + (text.data - assembly->request) : "";
+}
+
+/* Spans come in the order of their resources. */
+static otlp_kept_resource *resource_of(otlp_assembly *assembly, const sw_otlp_span *span) {
+    const char *message = in_copy(assembly, span->resource);
+    if (assembly->resource == NULL || assembly->resource->message != message) {
+        assembly->resource = assembly->place.resources++;
+        *assembly->resource = (otlp_kept_resource){
+            .message = message,
+            .message_len = (uint32_t)span->resource.len,
+            .service = in_copy(assembly, span->service),
+            .service_len = (uint32_t)span->service.len,
+        };
+    }
+    return assembly->resource;
 }
 
 static void keep_span(otlp_assembly *assembly, otlp_trace *trace, const sw_otlp_span *span) {
-    otlp_kept_span *kept = &assembly->batch->spans[assembly->batch->n_spans++];
+    otlp_batch *batch = assembly->place.batch;
+    otlp_kept_span *kept = &batch->spans[batch->n_spans++];
     *kept = (otlp_kept_span){
         .id = span->id,
         .older = trace->newest,
         .older_chunk = trace->newest_chunk,
         .message = in_copy(assembly, span->message),
         .message_len = (uint32_t)span->message.len,
-        .service = in_copy(assembly, span->service),
-        .service_len = (uint32_t)span->service.len,
+        .resource = resource_of(assembly, span),
         .trace = trace->number,
     };
     trace->newest = kept;
@@ -423,9 +429,7 @@ static void build(const otlp_assembly *assembly, const otlp_trace *trace, size_t
     bool in_ring = true;
     const otlp_kept_span *kept = NULL;
     while (n < most && (kept = next_span(assembly, trace, kept, &in_ring)) != NULL) {
-        sw_otlp_read_span((sw_otlp_text){kept->message, kept->message_len},
-                          &spans[n]); /* it was read before */
-        spans[n++].service = (sw_otlp_text){kept->service, kept->service_len};
+        otlp_kept_read(kept, &spans[n++]);
     }
     assert(n == most);
     otlp_build_trace(trace->id, spans, n, trace->n_spans, max_spans, out);
@@ -564,8 +568,7 @@ bool otlp_assembly_each_span(const otlp_assembly *assembly, sw_otlp_trace_id id,
     bool in_ring = true, more = trace != NULL;
     while (more && (kept = next_span(assembly, trace, kept, &in_ring)) != NULL) {
         sw_otlp_span span;
-        sw_otlp_read_span((sw_otlp_text){kept->message, kept->message_len}, &span);
-        span.service = (sw_otlp_text){kept->service, kept->service_len};
+        otlp_kept_read(kept, &span);
         more = each(&span, arg);
     }
     return trace != NULL;
@@ -582,7 +585,7 @@ bool otlp_assembly_build(const otlp_assembly *assembly, sw_otlp_trace_id id, siz
 
 size_t otlp_assembly_bytes(const otlp_assembly *assembly) {
     return assembly->ring.bytes + otlp_traces_bytes(&assembly->traces) + assembly->kept_bytes +
-           assembly->shown_bytes;
+           assembly->rescued.bytes + assembly->shown_bytes;
 }
 
 size_t otlp_assembly_traces(const otlp_assembly *assembly) {

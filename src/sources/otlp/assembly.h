@@ -29,14 +29,16 @@ typedef struct otlp_assembly otlp_assembly;
 otlp_assembly *otlp_assembly_new(size_t max_bytes);
 void otlp_assembly_free(otlp_assembly *assembly);
 
-/* Makes room for a request of n spans and keeps a copy of it; false when there is none. */
-bool otlp_assembly_begin(otlp_assembly *assembly, sw_otlp_text request, size_t n, int64_t mono_ns);
-/* One of the spans of the request that was begun. False when it is known already. */
+/* Makes room for a request of these spans and keeps a copy of it; false when there is none. */
+bool otlp_assembly_begin(otlp_assembly *assembly, sw_otlp_text request, const sw_otlp_spans *spans,
+                         int64_t mono_ns);
+/* The next of the spans of the request that was begun. False when it is known already. */
 bool otlp_assembly_add(otlp_assembly *assembly, const sw_otlp_span *span);
 /* After its last span. */
 void otlp_assembly_end(otlp_assembly *assembly);
 /* Whether there would be room if nothing else were kept. */
-bool otlp_assembly_could_hold(const otlp_assembly *assembly, sw_otlp_text request, size_t n);
+bool otlp_assembly_could_hold(const otlp_assembly *assembly, sw_otlp_text request,
+                              const sw_otlp_spans *spans);
 
 /* Begins a list of traces that offend and may be judged. */
 void otlp_assembly_offer(otlp_assembly *assembly, const sw_wants *wants);
@@ -70,8 +72,8 @@ typedef struct otlp_trace_summary {
  * behind `after` (0: with the first) and returns what to go on behind; 0 when all have been seen. */
 uint32_t otlp_assembly_each_trace(const otlp_assembly *assembly, uint32_t after,
                                   bool (*each)(const otlp_trace_summary *trace, void *arg), void *arg);
-/* Every span of a trace with its service, in no order, until `each` returns false. False when there is no
- * such trace. */
+/* Every span of a trace with its service and resource, in no order, until `each` returns false. False when
+ * there is no such trace. */
 bool otlp_assembly_each_span(const otlp_assembly *assembly, sw_otlp_trace_id id,
                              bool (*each)(const sw_otlp_span *span, void *arg), void *arg);
 /* The trace with at most max_spans, in `out` (caller releases). False when there is no such trace. */

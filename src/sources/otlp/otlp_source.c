@@ -106,11 +106,11 @@ sw_otlp_taken sw_otlp_source_take(sw_source *source, sw_otlp_text request, uint6
     if (n == 0) {
         return SW_OTLP_TAKEN;
     }
-    if (!otlp_assembly_could_hold(self->assembly, request, n)) {
+    if (!otlp_assembly_could_hold(self->assembly, request, &self->spans)) {
         snprintf(why, SW_OTLP_WHY, "the request is larger than the memory for spans");
         return SW_OTLP_MALFORMED;
     }
-    if (!otlp_assembly_begin(self->assembly, request, n, sw_mono_ns(self->clock))) {
+    if (!otlp_assembly_begin(self->assembly, request, &self->spans, sw_mono_ns(self->clock))) {
         self->refused++;
         snprintf(why, SW_OTLP_WHY, "no room for more spans now: try again later");
         return SW_OTLP_BUSY;

@@ -19,8 +19,9 @@ void otlp_ring_release(otlp_ring *ring) {
     ring->bytes = 0;
 }
 
-static size_t size_of(size_t n_spans, size_t len) {
-    size_t size = sizeof(otlp_batch) + n_spans * sizeof(otlp_kept_span) + len;
+static size_t size_of(const sw_otlp_spans *spans, size_t len) {
+    size_t size = sizeof(otlp_batch) + spans->n * sizeof(otlp_kept_span) +
+                  spans->n_resources * sizeof(otlp_kept_resource) + len;
     return (size + ALIGN - 1) / ALIGN * ALIGN;
 }
 
@@ -28,8 +29,8 @@ static bool fits(const otlp_ring *ring, size_t size) {
     return ring->newest != NULL && size <= ring->newest->size - ring->newest->used;
 }
 
-size_t otlp_ring_need(const otlp_ring *ring, size_t n_spans, size_t len) {
-    size_t size = size_of(n_spans, len);
+size_t otlp_ring_need(const otlp_ring *ring, const sw_otlp_spans *spans, size_t len) {
+    size_t size = size_of(spans, len);
     if (fits(ring, size) || (ring->spare != NULL && size <= ring->chunk_size)) {
         return 0;
     }
@@ -74,9 +75,8 @@ static void add_chunk(otlp_ring *ring, size_t size) {
     ring->newest = chunk;
 }
 
-otlp_batch *otlp_ring_add(otlp_ring *ring, size_t n_spans, sw_otlp_text request, int64_t mono_ns,
-                          char **bytes) {
-    size_t size = size_of(n_spans, request.len);
+otlp_place otlp_ring_add(otlp_ring *ring, const sw_otlp_spans *spans, sw_otlp_text request, int64_t mono_ns) {
+    size_t size = size_of(spans, request.len);
     if (!fits(ring, size)) {
         add_chunk(ring, size);
     }
@@ -85,11 +85,12 @@ otlp_batch *otlp_ring_add(otlp_ring *ring, size_t n_spans, sw_otlp_text request,
     chunk->used += size;
     chunk->newest_mono_ns = mono_ns;
     *batch = (otlp_batch){.size = size};
-    *bytes = (char *)(batch->spans + n_spans);
+    otlp_kept_resource *resources = (otlp_kept_resource *)(batch->spans + spans->n);
+    char *bytes = (char *)(resources + spans->n_resources);
     if (request.len > 0) {
-        memcpy(*bytes, request.data, request.len);
+        memcpy(bytes, request.data, request.len);
     }
-    return batch;
+    return (otlp_place){batch, resources, bytes};
 }
 
 void otlp_ring_undo(otlp_ring *ring, const otlp_batch *batch) {
@@ -111,4 +112,11 @@ void otlp_ring_drop_oldest(otlp_ring *ring) {
         ring->bytes -= sizeof *chunk + chunk->size;
         free(chunk);
     }
+}
+
+void otlp_kept_read(const otlp_kept_span *kept, sw_otlp_span *span) {
+    const otlp_kept_resource *resource = kept->resource;
+    sw_otlp_read_span((sw_otlp_text){kept->message, kept->message_len}, span); /* it was read before */
+    span->service = (sw_otlp_text){resource->service, resource->service_len};
+    span->resource = (sw_otlp_text){resource->message, resource->message_len};
 }

@@ -10,6 +10,7 @@
 
 #include "sources/json_value.h"
 #include "sources/otlp/build.h"
+#include "sources/otlp/text.h"
 #include "sources/trace_json.h"
 
 #define PASS_NS (5 * SW_NS_PER_MS) /* of work in one pass of the loop */
@@ -78,15 +79,28 @@ static bool is_value(const sw_buf *value, const json_t *wanted) {
     return end != text && *end == '\0' && number == json_number_value(wanted);
 }
 
-static bool has_attribute(otlp_searches *searches, sw_otlp_text span, const char *name,
-                          const json_t *wanted) {
-    sw_otlp_attributes attributes = sw_otlp_attributes_of(span);
+/* Its value is searches->value, then. */
+static bool has_attribute(otlp_searches *searches, sw_otlp_attributes attributes, const char *name) {
     sw_otlp_attribute attribute;
     while (sw_otlp_next_attribute(&attributes, &attribute)) {
         if (is_text(attribute.key, name)) {
             sw_buf_reset(&searches->value);
             sw_otlp_value_text(attribute.value, &searches->value);
-            return !searches->value.overflow && is_value(&searches->value, wanted);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* As Tempo answers what is asked without a scope: the span's own or its resource's. */
+static bool fits_attribute(otlp_searches *searches, const sw_otlp_span *span, const char *name,
+                           const json_t *wanted) {
+    const sw_otlp_attributes scopes[] = {sw_otlp_attributes_of(span->message),
+                                         sw_otlp_resource_attributes_of(span->resource)};
+    for (size_t i = 0; i < SW_ARRAY_LEN(scopes); i++) {
+        if (has_attribute(searches, scopes[i], name) && !searches->value.overflow &&
+            is_value(&searches->value, wanted)) {
+            return true;
         }
     }
     return false;
@@ -105,7 +119,7 @@ static bool fits(const otlp_search *search, const sw_otlp_span *span) {
     const char *name = NULL;
     json_t *wanted = NULL;
     json_object_foreach((json_t *)(uintptr_t)terms->attributes, name, wanted) {
-        if (!has_attribute(search->searches, span->message, name, wanted)) {
+        if (!fits_attribute(search->searches, span, name, wanted)) {
             return false;
         }
     }
@@ -184,6 +198,7 @@ static bool look_at(const otlp_trace_summary *trace, void *arg) {
 struct told {
     otlp_search *search;
     uint64_t ids[OTLP_SPANS_TOLD];
+    sw_otlp_text resources[OTLP_SPANS_TOLD]; /* in memory, where nothing moves meanwhile */
     size_t n, n_fitting;
 };
 
@@ -192,27 +207,57 @@ static bool note_if_it_fits(const sw_otlp_span *span, void *arg) {
     if (fits(told->search, span)) {
         told->n_fitting++;
         if (told->n < OTLP_SPANS_TOLD) {
+            told->resources[told->n] = span->resource;
             told->ids[told->n++] = span->id;
         }
     }
     return true;
 }
 
-static bool is_told(const struct told *told, const sw_span *span) {
+/* Its resource when it is told; else NULL. */
+static const sw_otlp_text *resource_told(const struct told *told, const sw_span *span) {
     uint64_t id = strtoull(span->id, NULL, 16);
     for (size_t i = 0; i < told->n; i++) {
         if (told->ids[i] == id) {
+            return &told->resources[i];
+        }
+    }
+    return NULL;
+}
+
+static bool shows(const sw_span *span, const char *name) {
+    for (size_t i = 0; i < span->n_attributes; i++) {
+        if (strcmp(span->attributes[i].key, name) == 0) {
             return true;
         }
     }
     return false;
 }
 
+/* What was asked for and is its resource's is shown with the span, as Tempo does it. The service has a field
+ * of its own. */
+static void show_asked(const otlp_search *search, sw_otlp_text resource, sw_span *span) {
+    sw_buf *value = &search->searches->value;
+    const char *name = NULL;
+    json_t *wanted = NULL;
+    json_object_foreach((json_t *)(uintptr_t)search->terms.attributes, name, wanted) {
+        if (strcmp(name, "service.name") != 0 && !shows(span, name) &&
+            has_attribute(search->searches, sw_otlp_resource_attributes_of(resource), name)) {
+            span->attributes =
+                xrealloc_array(span->attributes, span->n_attributes + 1, sizeof *span->attributes);
+            span->attributes[span->n_attributes++] =
+                (sw_attribute){xstrdup(name), otlp_text_copy((sw_otlp_text){value->data, value->len})};
+        }
+    }
+}
+
 /* Its spans but for those that fit are dropped. */
 static void keep_fitting(sw_trace *trace, const struct told *told) {
     size_t kept = 0;
     for (size_t i = 0; i < trace->n_spans; i++) {
-        if (is_told(told, &trace->spans[i])) {
+        const sw_otlp_text *resource = resource_told(told, &trace->spans[i]);
+        if (resource != NULL) {
+            show_asked(told->search, *resource, &trace->spans[i]);
             sw_span span = trace->spans[kept];
             trace->spans[kept++] = trace->spans[i];
             trace->spans[i] = span;

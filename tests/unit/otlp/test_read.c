@@ -274,8 +274,52 @@ static void test_the_resource_may_come_behind_its_spans(void **state) {
     assert_int_equal(sw_otlp_read((sw_otlp_text){out.data, out.len}, &spans, why), 0);
     assert_int_equal(spans.n, 1);
     assert_memory_equal(spans.items[0].service.data, "late", 4);
+    sw_otlp_attributes attributes = sw_otlp_resource_attributes_of(spans.items[0].resource);
+    sw_otlp_attribute attribute;
+    assert_true(sw_otlp_next_attribute(&attributes, &attribute));
+    assert_memory_equal(attribute.key.data, "service.name", 12);
+    assert_false(sw_otlp_next_attribute(&attributes, &attribute));
     sw_otlp_spans_release(&spans);
     sw_buf_release(&out);
+}
+
+/* Resources may come without spans, spans without resource, and a resource more than once. */
+static void test_the_resource_of_a_span_is_the_one_that_names_its_service(void **state) {
+    (void)state;
+    static const char name[] = "\x0a\x13\x0a\x0cservice.name\x12\x03\x0a\x01s", none[] = "\x10\x01";
+    const struct {
+        const char *resources[2];
+        bool span;
+    } cases[] = {{{name, none}, true}, {{none, name}, true}, {{name, NULL}, false}, {{NULL, NULL}, true}};
+    sw_buf body, resource_spans;
+    sw_buf_init(&body, BODY_MAX);
+    sw_buf_init(&resource_spans, BODY_MAX);
+    for (size_t i = 0; i < SW_ARRAY_LEN(cases); i++) {
+        sw_buf_reset(&resource_spans);
+        for (size_t k = 0; k < 2 && cases[i].resources[k] != NULL; k++) {
+            otlp_put_bytes(&resource_spans, 1, cases[i].resources[k], strlen(cases[i].resources[k]));
+        }
+        if (cases[i].span) {
+            otlp_put_bytes(&resource_spans, 2, "\x12\x00", 2);
+        }
+        otlp_put_bytes(&body, 1, resource_spans.data, resource_spans.len);
+    }
+    char why[SW_OTLP_WHY];
+    sw_otlp_spans spans;
+    sw_otlp_spans_init(&spans, 10);
+    assert_int_equal(sw_otlp_read((sw_otlp_text){body.data, body.len}, &spans, why), 0);
+    assert_int_equal(spans.n, 3);
+    assert_int_equal(spans.n_resources, 3);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(spans.items[i].resource.len, sizeof name - 1);
+        assert_memory_equal(spans.items[i].resource.data, name, sizeof name - 1);
+        assert_int_equal(spans.items[i].service.len, 1);
+    }
+    assert_int_equal(spans.items[2].resource.len, 0);
+    assert_int_equal(spans.items[2].service.len, 0);
+    sw_otlp_spans_release(&spans);
+    sw_buf_release(&resource_spans);
+    sw_buf_release(&body);
 }
 
 int main(void) {
@@ -289,6 +333,7 @@ int main(void) {
         cmocka_unit_test(test_values_in_values_have_a_limit_of_depth),
         cmocka_unit_test(test_more_spans_than_allowed_are_refused),
         cmocka_unit_test(test_the_resource_may_come_behind_its_spans),
+        cmocka_unit_test(test_the_resource_of_a_span_is_the_one_that_names_its_service),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,11 +58,9 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* One request of one service; `spans` in OTLP's JSON. */
-static void send_spans(struct fixture *f, const char *service, const char *spans) {
-    char *json = xasprintf("{\"resourceSpans\": [{\"resource\": {\"attributes\": [{\"key\": \"service.name\","
-                           " \"value\": {\"stringValue\": \"%s\"}}]}, \"scopeSpans\": [{\"spans\": [%s]}]}]}",
-                           service, spans);
+/* One request, in OTLP's JSON. */
+static void send_request(struct fixture *f, const char *resource_spans) {
+    char *json = xasprintf("{\"resourceSpans\": [%s]}", resource_spans);
     sw_buf request;
     char why[SW_OTLP_WHY] = "";
     uint64_t rejected = 0;
@@ -75,6 +73,22 @@ static void send_spans(struct fixture *f, const char *service, const char *spans
     sw_buf_release(&request);
     free(json);
     f->now_ns += SW_NS_PER_S;
+}
+
+/* Spans of one resource; `attributes` are those that it has beside its service's name, each with a comma
+ * before it. */
+static char *resource_text(const char *service, const char *attributes, const char *spans) {
+    return xasprintf(
+        "{\"resource\": {\"attributes\": [{\"key\": \"service.name\", \"value\": {\"stringValue\":"
+        " \"%s\"}}%s]}, \"scopeSpans\": [{\"spans\": [%s]}]}",
+        service, attributes, spans);
+}
+
+/* One request of one service. */
+static void send_spans(struct fixture *f, const char *service, const char *spans) {
+    char *text = resource_text(service, "", spans);
+    send_request(f, text);
+    free(text);
 }
 
 /* A span of trace `trace`; started then, in ms after NOW_S. `more` are further members. */
@@ -204,6 +218,108 @@ static void a_trace_is_told_as_it_is_and_with_the_spans_that_fit(void **state) {
     assert_int_equal(json_unpack(spans, "[{s:s, s:{s:s}}]", "name", &name, "attributes", "share", &share), 0);
     assert_string_equal(name, "reserve");
     assert_string_equal(share, "0.5");
+}
+
+#define TEXT_ATTRIBUTE(key, text) "{\"key\": \"" key "\", \"value\": {\"stringValue\": \"" text "\"}}"
+#define PRODUCTION                                                                                           \
+    ", " TEXT_ATTRIBUTE("deployment.environment", "production") ", " TEXT_ATTRIBUTE(                         \
+        "host.name", "a") ", {\"key\": \"process.pid\", \"value\": {\"intValue\": \"8\"}}"
+#define STAGING ", " TEXT_ATTRIBUTE("deployment.environment", "staging")
+#define OWN(key, text) ", \"attributes\": [" TEXT_ATTRIBUTE(key, text) "]"
+
+/* Three resources in one request; the spans of traces 1 to 3, and one that has of its own what its resource
+ * has too. */
+static void send_of_resources(struct fixture *f) {
+    char *spans[] = {
+        span_text(1, 1, "GET /", 0, 100, ""),
+        span_text(2, 1, "GET /", 0, 100, OWN("host.name", "b")),
+        span_text(1, 2, "reserve", 0, 100, OWN("deployment.environment", "canary")),
+        span_text(3, 1, "GET /", 0, 100, OWN("deployment.environment", "production")),
+    };
+    char *production = xasprintf("%s, %s", spans[0], spans[1]);
+    char *texts[] = {resource_text("shop", PRODUCTION, production), resource_text("stock", STAGING, spans[2]),
+                     resource_text("shop", "", spans[3])};
+    char *all = xasprintf("%s, %s, %s", texts[0], texts[1], texts[2]);
+    send_request(f, all);
+    free(all);
+    free(production);
+    for (size_t i = 0; i < SW_ARRAY_LEN(spans); i++) {
+        free(spans[i]);
+    }
+    for (size_t i = 0; i < SW_ARRAY_LEN(texts); i++) {
+        free(texts[i]);
+    }
+}
+
+static void an_attribute_is_the_spans_or_its_resources(void **state) {
+    struct fixture *f = *state;
+    send_of_resources(f);
+    static const struct {
+        const char *options, *found;
+    } cases[] = {
+        {"{\"attributes\": {\"deployment.environment\": \"production\"}}", "1 2 3"},
+        {"{\"attributes\": {\"deployment.environment\": \"staging\"}}", "1"}, /* beside the span's own */
+        {"{\"attributes\": {\"deployment.environment\": \"canary\"}}", "1"},
+        {"{\"attributes\": {\"deployment.environment\": \"none\"}}", ""},
+        {"{\"attributes\": {\"host.name\": \"a\"}}", "1 2"},
+        {"{\"attributes\": {\"host.name\": \"b\", \"process.pid\": 8}}", "2"}, /* of both */
+        {"{\"attributes\": {\"process.pid\": 9}}", ""},
+        {"{\"attributes\": {\"service.name\": \"stock\"}}", "1"},
+        {"{\"service\": \"stock\", \"attributes\": {\"process.pid\": 8}}", ""}, /* of two spans */
+    };
+    for (size_t i = 0; i < SW_ARRAY_LEN(cases); i++) {
+        assert_string_equal(search(f, cases[i].options), cases[i].found);
+    }
+}
+
+/* Of the first span of the first trace that was found; NULL when it has none. */
+static const char *told(const struct fixture *f, const char *attribute) {
+    const json_t *trace = json_array_get(json_object_get(f->answer, "traces"), 0);
+    const json_t *span = json_array_get(json_object_get(trace, "spans"), 0);
+    assert_non_null(span);
+    return json_string_value(json_object_get(json_object_get(span, "attributes"), attribute));
+}
+
+static void what_was_asked_of_a_resource_is_told_with_its_spans(void **state) {
+    struct fixture *f = *state;
+    send_of_resources(f);
+    assert_string_equal(
+        search(f, "{\"operation\": \"GET /\", \"attributes\": {\"process.pid\": 8, \"host.name\": \"b\","
+                  " \"service.name\": \"shop\"}}"),
+        "2");
+    assert_string_equal(told(f, "process.pid"), "8");
+    assert_string_equal(told(f, "host.name"), "b"); /* its own */
+    assert_null(told(f, "deployment.environment")); /* was not asked */
+    assert_null(told(f, "service.name"));           /* is the span's service */
+    /* What is asked by its id is told as Tempo does it. */
+    assert_null(ask(f, "trace", "{\"id\": \"2\"}"));
+    const json_t *span = json_array_get(json_object_get(f->answer, "spans"), 0);
+    assert_int_equal(json_object_size(json_object_get(span, "attributes")), 1);
+}
+
+/* Traces that offend are more than their requests leave room for: what they come from is kept once. */
+static void what_offends_keeps_its_resource_when_its_request_is_gone(void **state) {
+    struct fixture *f = *state;
+    enum { TRACES = 1000 };
+    char *attributes = xasprintf(STAGING ", " TEXT_ATTRIBUTE("process.command_line", "%012000d"), 1);
+    for (unsigned i = 1; i <= TRACES; i++) {
+        char *span = span_text(i, 1, "GET /", 0, 100, "");
+        char *text = resource_text(i % 2 == 0 ? "shop" : "stock", attributes, span);
+        send_request(f, text);
+        f->now_ns -= SW_NS_PER_S;
+        free(text);
+        free(span);
+    }
+    free(attributes);
+    char *filler = xasprintf(OWN("filler", "%0500000d"), 1);
+    for (unsigned i = 1; i <= 20; i++) {
+        send_span(f, "other", TRACES + i, 1, "GET /", 0, 0, filler);
+    }
+    free(filler);
+    search(f, "{\"limit\": 1000, \"service\": \"shop\", \"attributes\":"
+              " {\"deployment.environment\": \"staging\"}}");
+    assert_int_equal(json_array_size(json_object_get(f->answer, "traces")), TRACES / 2);
+    assert_string_equal(told(f, "deployment.environment"), "staging");
 }
 
 static void what_is_over_the_limit_is_left_out_and_said(void **state) {
@@ -349,6 +465,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_trace_fits_when_one_of_its_spans_fits_all_terms),
         TEST(a_trace_is_told_as_it_is_and_with_the_spans_that_fit),
+        TEST(an_attribute_is_the_spans_or_its_resources),
+        TEST(what_was_asked_of_a_resource_is_told_with_its_spans),
+        TEST(what_offends_keeps_its_resource_when_its_request_is_gone),
         TEST(what_is_over_the_limit_is_left_out_and_said),
         TEST(of_many_spans_that_fit_some_are_told),
         TEST(a_large_memory_is_looked_through_in_pieces),
