@@ -88,6 +88,7 @@ struct sw_agent {
     sw_http_client *http;
     sw_http_server *server;
     sw_secrets *api_secrets;
+    bool token_unreadable, password_unreadable; /* of the API, and said */
     sw_store *store;
     int64_t started_at_ns; /* unix */
     sw_receivers *receivers;

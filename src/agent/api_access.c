@@ -35,25 +35,29 @@ static bool is_of_another_origin(const sw_http_exchange *exchange) {
     return host == NULL || authority == NULL || strcasecmp(authority + 3, host) != 0;
 }
 
-static bool is_authorized(sw_authorization result, const char *error) {
-    if (result == SW_AUTHORIZATION_UNKNOWN) {
+/* Said once, and not for each request. */
+static bool is_authorized(sw_authorization result, const char *error, bool *said) {
+    bool unreadable = result == SW_AUTHORIZATION_UNKNOWN;
+    if (unreadable && !*said) {
         sw_log(SW_LOG_ERROR, "who may use the API cannot be read: nobody is admitted by it", "reason", error,
                NULL);
     }
+    *said = unreadable;
     return result == SW_AUTHORIZED;
 }
 
-static bool shows_a_secret(const sw_agent *agent, const sw_http_exchange *exchange) {
+static bool shows_a_secret(sw_agent *agent, const sw_http_exchange *exchange) {
     const char *token = agent->config->listen_bearer_token_file;
     const char *password = agent->config->listen_basic_auth_file;
     const char *shown = sw_http_header(exchange, "Authorization");
     char error[256];
-    if (token[0] != '\0' &&
-        is_authorized(sw_authorize_bearer(agent->api_secrets, token, shown, error), error)) {
+    if (token[0] != '\0' && is_authorized(sw_authorize_bearer(agent->api_secrets, token, shown, error), error,
+                                          &agent->token_unreadable)) {
         return true;
     }
     return password[0] != '\0' &&
-           is_authorized(sw_authorize_basic(agent->api_secrets, password, shown, error), error);
+           is_authorized(sw_authorize_basic(agent->api_secrets, password, shown, error), error,
+                         &agent->password_unreadable);
 }
 
 static bool ask_for_a_secret(const sw_agent *agent, sw_http_exchange *exchange) {
@@ -69,7 +73,7 @@ static bool ask_for_a_secret(const sw_agent *agent, sw_http_exchange *exchange) 
 }
 
 bool sw_api_admit(sw_http_exchange *exchange, void *arg) {
-    const sw_agent *agent = arg;
+    sw_agent *agent = arg;
     if (is_open(sw_http_path(exchange))) {
         return true;
     }

@@ -57,6 +57,13 @@ def test_with_a_token_all_but_metrics_and_health_need_it_and_it_may_change(tempo
     assert ask(agent, "GET", "/api/v1/status", Authorization="Bearer s3cret")[0] == 401
     assert ask(agent, "GET", "/api/v1/status", Authorization="Bearer another one")[0] == 200
 
+    token.unlink()
+    for _ in range(3):
+        assert ask(agent, "GET", "/api/v1/status", Authorization="Bearer another one")[0] == 401
+    assert agent.log().count("nobody is admitted") == 1, "said once, whoever asks how often"
+    token.write_text("a third")
+    assert ask(agent, "GET", "/api/v1/status", Authorization="Bearer a third")[0] == 200
+
 
 def test_a_page_of_another_origin_changes_nothing(tempo, webhook, make_agent):
     agent = make_agent(tempo, webhook).wait_ready()
