@@ -77,6 +77,7 @@ struct telling {
 /* `route` NULL: alone. So is what one tick tells that is not followed by another. */
 static void add_to(struct telling *telling, const char *receiver, const sw_route_config *route) {
     sw_notification notification = telling->notification;
+    notification.told_before = sw_told_at(telling->alert->told, receiver) >= 0;
     sw_buf key, labels;
     sw_buf_init(&key, PAYLOAD_MAX);
     sw_buf_init(&labels, PAYLOAD_MAX);

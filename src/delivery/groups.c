@@ -72,6 +72,20 @@ void sw_outbox_nothing_due(sw_outbox *outbox) {
     }
 }
 
+void sw_outbox_resume_holding(sw_outbox *outbox) {
+    if (!is_limited(outbox)) {
+        return;
+    }
+    size_t n = outbox->n_unloaded, sent = recent(outbox);
+    for (size_t i = 0; i < outbox->queue.n_heap; i++) {
+        const sw_entry *first = outbox->queue.heap[i]->first;
+        n += first->row.attempts == 0 && first->due_mono_ns <= sw_mono_ns(outbox->clock) ? 1 : 0;
+    }
+    if (sent + n > outbox->options.max_per_hour) {
+        begin_holding(outbox);
+    }
+}
+
 /* ---- putting rows together ---- */
 
 static bool may_be_combined(const sw_entry *entry) {

@@ -2,6 +2,7 @@
  * the same transaction as the notification that tells it. */
 #include "delivery/outbox_internal.h"
 
+#include <jansson.h>
 #include <string.h>
 
 #define MAX_MEMBERS 100000 /* of one receiver; what is more is not counted in group_firing */
@@ -54,6 +55,33 @@ static void restore(const char *receiver, const char *fingerprint, const char *g
 
 void sw_members_restore(sw_outbox *outbox) {
     sw_store_each_group_member(outbox->store, restore, outbox);
+}
+
+bool sw_members_have(const sw_outbox *outbox, const char *fingerprint) {
+    return find(outbox, fingerprint) != NULL;
+}
+
+/* The key of a group ends with its labels, after a colon. */
+static char *labels_of(const char *group_key) {
+    for (const char *at = group_key; (at = strstr(at, ":{")) != NULL; at++) {
+        json_t *labels = json_loads(at + 1, 0, NULL);
+        json_decref(labels);
+        if (labels != NULL) {
+            return xstrdup(at + 1);
+        }
+    }
+    return NULL;
+}
+
+void sw_members_place(const sw_outbox *outbox, sw_outbox_row *row) {
+    const struct sw_member *member = find(outbox, row->fingerprint);
+    bool is_sent = row->combined || row->attempts > 0; /* as it is */
+    if (member != NULL && !is_sent && !sw_streq(row->group_key, member->lane->key)) {
+        free(row->group_key);
+        free(row->group_labels);
+        row->group_key = xstrdup(member->lane->key);
+        row->group_labels = labels_of(member->lane->key);
+    }
 }
 
 bool sw_members_forget(sw_outbox *outbox, sw_store_batch *batch, const char *fingerprint) {

@@ -55,6 +55,14 @@ static void copy_row(sw_outbox_row *to, const sw_outbox_row *from) {
     to->body[from->body_len] = '\0';
 }
 
+/* An alert stays in the group in which it was told until it is over, whatever routes say since: what a
+ * receiver has opened under the key of a group it closes under the same. The store keeps the row as it came.
+ * Takes it. */
+static sw_entry *queue_row(sw_outbox *outbox, sw_outbox_row *row) {
+    sw_members_place(outbox, row);
+    return sw_queue_add(&outbox->queue, outbox, row);
+}
+
 static void restore_row(const sw_outbox_row *row, void *arg) {
     sw_outbox *outbox = arg;
     if (row->dead) {
@@ -65,7 +73,7 @@ static void restore_row(const sw_outbox_row *row, void *arg) {
         sw_outbox_row copy;
         copy_row(&copy, row);
         outbox->loaded_until = copy.id;
-        resume(outbox, sw_queue_add(&outbox->queue, outbox, &copy));
+        resume(outbox, queue_row(outbox, &copy));
     }
 }
 
@@ -79,7 +87,7 @@ static void loaded(sw_outbox_row *rows, int n, void *arg) {
         }
         outbox->loaded_until = rows[i].id;
         outbox->n_unloaded--;
-        resume(outbox, sw_queue_add(&outbox->queue, outbox, &rows[i]));
+        resume(outbox, queue_row(outbox, &rows[i]));
     }
     free(rows);
     sw_outbox_link_release(link);
@@ -227,7 +235,7 @@ static void add_row(sw_outbox *outbox, sw_store_batch *batch, const sw_outbox_ro
         sw_outbox_row copy;
         copy_row(&copy, &row);
         outbox->loaded_until = row.id;
-        sw_entry *entry = sw_queue_add(&outbox->queue, outbox, &copy);
+        sw_entry *entry = queue_row(outbox, &copy);
         entry->created_mono_ns = sw_mono_ns(outbox->clock);
         entry->due_mono_ns = entry->created_mono_ns + wait_ms * SW_NS_PER_MS;
         sw_outbox_tell_inside(entry);
@@ -237,9 +245,18 @@ static void add_row(sw_outbox *outbox, sw_store_batch *batch, const sw_outbox_ro
     sw_outbox_show(outbox);
 }
 
+/* What was told alone stays so. What waits in memory is seen there; of what is only in the store nothing is
+ * known. */
+static bool stays_alone(const sw_outbox *outbox, const sw_notification *notification) {
+    return notification->told_before && outbox->n_unloaded == 0 &&
+           !sw_members_have(outbox, notification->fingerprint) &&
+           !sw_queue_tells(&outbox->queue, notification->fingerprint);
+}
+
 void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const sw_notification *notification) {
     char key[37];
     sw_uuid4(key);
+    bool grouped = notification->group_key != NULL && !stays_alone(outbox, notification);
     const sw_outbox_row content = {
         .fingerprint = (char *)notification->fingerprint,
         .idempotency_key = key,
@@ -248,14 +265,11 @@ void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const sw_notificati
         .body_len = notification->len,
         .resolved = notification->resolved,
         .severity = notification->severity,
-        .group_key = (char *)notification->group_key,
+        .group_key = grouped ? (char *)notification->group_key : NULL,
         .group_labels = (char *)notification->group_labels_json,
         .group_interval_ms = notification->group_interval_ms,
     };
-    if (notification->resolved && notification->group_key == NULL) {
-        sw_members_forget(outbox, batch, notification->fingerprint); /* its group may have been changed */
-    }
-    add_row(outbox, batch, &content, notification->group_key != NULL ? notification->group_wait_ms : 0);
+    add_row(outbox, batch, &content, grouped ? notification->group_wait_ms : 0);
 }
 
 /* As a new row: an older id would not be looked for in the store any more. */
@@ -361,6 +375,7 @@ sw_outbox *sw_outbox_new(uv_loop_t *loop, const sw_clock *clock, sw_http_client 
     make_metrics(outbox, metrics);
     sw_outbox_restore_notified(outbox);
     sw_store_each_outbox_of(store, options->name, restore_row, outbox);
+    sw_outbox_resume_holding(outbox);
     if (outbox->dead > 0 || sw_outbox_depth(outbox) > 0) {
         sw_log(SW_LOG_INFO, "notifications of the last run", "receiver", options->name, "waiting",
                sw_log_int((int64_t)sw_outbox_depth(outbox)), "dead", sw_log_int((int64_t)outbox->dead), NULL);

@@ -83,7 +83,9 @@ typedef struct sw_receiver_options {
 typedef struct sw_notification {
     const char *fingerprint;
     bool resolved;
-    int severity;                  /* greater is worse; what is worst is told first */
+    bool told_before; /* the receiver heard of the alert since it began: it hears of it as it did, whatever
+                         groups are now */
+    int severity;     /* greater is worse; what is worst is told first */
     const char *group_key;         /* all that the group is: its labels, and the route; NULL: on its own */
     const char *group_labels_json; /* an object; NULL: {} */
     int64_t group_wait_ms, group_interval_ms;

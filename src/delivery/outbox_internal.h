@@ -109,6 +109,8 @@ void sw_queue_settled(sw_queue *queue, sw_entry *entry);
 void sw_queue_settle_lane(sw_queue *queue, sw_lane *lane);
 /* Whether a row about this alert has yet to be delivered. */
 bool sw_queue_waits(const sw_queue *queue, const char *fingerprint);
+/* Whether something in the lane of a group tells the alert. */
+bool sw_queue_tells(const sw_queue *queue, const char *fingerprint);
 /* The entry, in the lane of a group, tells this alert (also). */
 void sw_queue_tell(sw_queue *queue, sw_entry *entry, const char *fingerprint);
 /* Forgets the groups that hold nothing and need not wait, and beyond `keep` those that should. */
@@ -265,6 +267,9 @@ void sw_outbox_check_paused(sw_outbox *outbox);
 
 /* members.c */
 void sw_members_restore(sw_outbox *outbox);
+bool sw_members_have(const sw_outbox *outbox, const char *fingerprint);
+/* Puts the row into the group in which its alert was told. */
+void sw_members_place(const sw_outbox *outbox, sw_outbox_row *row);
 /* The notification tells these: of this group, or (lane NULL) of their own. How many changes it has put into
  * the batch of the records. */
 size_t sw_members_tell(sw_outbox *outbox, sw_lane *lane, const sw_combined *combined);
@@ -274,6 +279,9 @@ void sw_members_release(sw_outbox *outbox);
 /* groups.c */
 void sw_outbox_restore_notified(sw_outbox *outbox); /* before the rows */
 void sw_outbox_tell_inside(sw_entry *entry);        /* after a row that may be combined was added */
+/* After them: when more waits than may be sent, it waited for the limit when the agent ended, or would have
+ * to. */
+void sw_outbox_resume_holding(sw_outbox *outbox);
 /* Whether one more may be sent in this hour; if not, *at_mono_ns is when (0: when something is settled). */
 bool sw_outbox_may_send(sw_outbox *outbox, const sw_entry *entry, int64_t *at_mono_ns);
 void sw_outbox_nothing_due(sw_outbox *outbox);

@@ -134,6 +134,12 @@ bool sw_queue_waits(const sw_queue *queue, const char *fingerprint) {
     return told != NULL || lane != NULL;
 }
 
+bool sw_queue_tells(const sw_queue *queue, const char *fingerprint) {
+    sw_told *told = NULL;
+    HASH_FIND(hh, queue->told, fingerprint, strlen(fingerprint), told);
+    return told != NULL;
+}
+
 void sw_queue_tell(sw_queue *queue, sw_entry *entry, const char *fingerprint) {
     size_t len = strlen(fingerprint);
     sw_told *told = NULL;

@@ -9,7 +9,7 @@
 #define WAIT_MS 30000
 #define INTERVAL_MS 300000
 
-/* One notice; its body has what combining looks at. */
+/* One notice; its body has what combining looks at. Status over: resolved, and its beginning was told. */
 static inline void notice(struct fixture *f, sw_store_batch *batch, const char *group,
                           const char *fingerprint, const char *status, const char *trace) {
     char body[512];
@@ -21,7 +21,8 @@ static inline void notice(struct fixture *f, sw_store_batch *batch, const char *
              trace != NULL ? trace : "", trace != NULL ? "\"}" : "");
     sw_notification notification = {
         .fingerprint = fingerprint,
-        .resolved = strcmp(status, "resolved") == 0,
+        .resolved = strcmp(status, "resolved") == 0 || strcmp(status, "over") == 0,
+        .told_before = strcmp(status, "over") == 0,
         .severity = 1,
         .group_key = group,
         .group_labels_json = group != NULL ? "{\"service\": \"shop\"}" : NULL,

@@ -280,14 +280,53 @@ static void a_notification_says_how_many_of_the_group_still_fire(void **state) {
     advance_ms(f, INTERVAL_MS);
     tell(f, "G", "b", "firing"); /* a repetition */
     advance_ms(f, INTERVAL_MS);
-    tell(f, "H", "b", "firing"); /* in another group from now on */
+    tell(f, "H", "b", "firing"); /* stays in its group, in which H would be told */
     tell(f, "H", "x", "resolved");
     advance_ms(f, INTERVAL_MS);
-    assert_string_equal(firing(f), "2 1 1 1 1");
+    assert_string_equal(firing(f), "2 1 1 1 0 1");
     assert_members(f, 1);
     tell(f, NULL, "b", "resolved"); /* groups were switched off */
-    assert_string_equal(firing(f), "2 1 1 1 1 0");
+    advance_ms(f, INTERVAL_MS);
+    assert_string_equal(firing(f), "2 1 1 1 0 1 0");
     assert_members(f, 0);
+}
+
+/* "G H -": the group of each notification. Valid until the next call. */
+static const char *groups(struct fixture *f) {
+    static char text[256];
+    size_t n = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < f->receiver.n; i++) {
+        json_t *root = json_loads(f->receiver.got[i].body, 0, NULL);
+        const char *key = json_string_value(json_object_get(root, "group_key"));
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i > 0 ? " " : "", key != NULL ? key : "-");
+        json_decref(root);
+    }
+    return text;
+}
+
+/* As who has opened an incident of the group needs it: routes and groups were changed in between. */
+static void the_end_comes_in_the_group_in_which_the_beginning_was_told(void **state) {
+    struct fixture *f = *state;
+    tell(f, "G:{\"type\":\"slow\"}", "a", "firing");
+    tell(f, "G:{\"type\":\"slow\"}", "b", "firing");
+    tell(f, NULL, "c", "firing");
+    advance_ms(f, WAIT_MS);
+    restart(f);
+    tell(f, "H", "a", "over");
+    tell(f, NULL, "b", "over");
+    tell(f, "H", "c", "over");
+    restart(f);
+    advance_ms(f, INTERVAL_MS);
+    assert_string_equal(told(f), "(c firing); a firing, b firing; (c over); a over, b over");
+    assert_string_equal(groups(f), "- G:{\"type\":\"slow\"} - G:{\"type\":\"slow\"}");
+    json_t *root = json_loads(f->receiver.got[3].body, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(root, "group_labels"), "type")),
+                        "slow");
+    assert_int_equal(json_integer_value(json_object_get(root, "group_firing")), 0);
+    json_decref(root);
+    assert_members(f, 0);
+    assert_settled(f);
 }
 
 static void what_nothing_is_said_of_any_more_does_not_count(void **state) {
@@ -408,6 +447,7 @@ int main(void) {
         GROUP_TEST(an_alert_that_changes_its_group_is_told_in_order),
         GROUP_TEST(a_refused_notification_is_one_dead_letter_that_can_be_sent_again),
         GROUP_TEST(a_notification_says_how_many_of_the_group_still_fire),
+        GROUP_TEST(the_end_comes_in_the_group_in_which_the_beginning_was_told),
         GROUP_TEST(what_nothing_is_said_of_any_more_does_not_count),
         GROUP_TEST(what_went_out_long_ago_is_forgotten),
         GROUP_TEST(what_does_not_fit_in_memory_comes_with_the_next),

@@ -78,6 +78,25 @@ static void the_limit_goes_on_over_a_restart(void **state) {
     assert_settled(f);
 }
 
+/* The hour is over when the agent starts again: what waited comes together, and not one by one until the limit
+ * is reached anew. */
+static void what_waited_when_the_agent_ended_comes_as_one(void **state) {
+    struct fixture *f = *state;
+    limit(f, 2);
+    static const char *const names[] = {"a", "b", "c", "d", "e"};
+    for (size_t i = 0; i < SW_ARRAY_LEN(names); i++) {
+        tell(f, NULL, names[i], "firing");
+    }
+    f->wall_ns += HOUR_MS * SW_NS_PER_MS;
+    f->mono_ns += HOUR_MS * SW_NS_PER_MS;
+    restart(f);
+    run_until_idle(f);
+    assert_string_equal(told(f), "(a firing); (b firing); c firing, d firing, e firing");
+    assert_settled(f);
+    tell(f, NULL, "c", "resolved"); /* one more may go */
+    assert_int_equal(f->receiver.n, 4);
+}
+
 static void a_summary_is_tried_again_as_it_was_and_later_notices_wait_behind_it(void **state) {
     struct fixture *f = *state;
     limit(f, 1);
@@ -276,6 +295,7 @@ int main(void) {
         LIMIT_TEST(what_is_too_much_comes_as_one_summary_when_it_may),
         LIMIT_TEST(groups_count_as_one_each_and_wait_like_others),
         LIMIT_TEST(the_limit_goes_on_over_a_restart),
+        LIMIT_TEST(what_waited_when_the_agent_ended_comes_as_one),
         LIMIT_TEST(a_summary_is_tried_again_as_it_was_and_later_notices_wait_behind_it),
         LIMIT_TEST(a_summary_has_no_interval_of_a_group),
         LIMIT_TEST(a_retry_within_the_limit_is_no_summary),
