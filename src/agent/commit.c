@@ -102,9 +102,9 @@ static void committed(int result, const char *message, sw_store_batch *batch, vo
         agent->commit_failing = false;
     }
     int64_t now = sw_mono_ns(agent->clock);
-    sw_metric_observe(agent->m.commit_duration, (double)(now - pending->started_mono_ns) / SW_NS_PER_MS);
+    sw_metric_observe(agent->m.commit_duration, (double)(now - pending->started_mono_ns) / SW_NS_PER_S);
     if (pending->last_byte_mono_ns > 0) {
-        sw_metric_observe(agent->m.decision, (double)(now - pending->last_byte_mono_ns) / SW_NS_PER_MS);
+        sw_metric_observe(agent->m.decision, (double)(now - pending->last_byte_mono_ns) / SW_NS_PER_S);
     }
     acknowledge_states(agent, pending);
     free_pending(pending);

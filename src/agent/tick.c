@@ -25,8 +25,8 @@ int64_t sw_tick_next(int64_t planned_ns, int64_t now_ns, int64_t interval_ns, un
 }
 
 static void tick_over(sw_agent *agent) {
-    double took_ms = (double)(sw_mono_ns(agent->clock) - agent->tick_started_mono_ns) / SW_NS_PER_MS;
-    sw_metric_observe(agent->m.tick_duration, took_ms);
+    double took_s = (double)(sw_mono_ns(agent->clock) - agent->tick_started_mono_ns) / SW_NS_PER_S;
+    sw_metric_observe(agent->m.tick_duration, took_s);
     /* Now, so that it goes with the last evaluation and what was found does not wait for a commit of its own.
      */
     for (int i = 0; i < SW_SOURCES; i++) {

@@ -9,8 +9,8 @@
 
 #define EXIT_CONFIG 78
 
-static const double tick_bounds_ms[] = {1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
-static const double commit_bounds_ms[] = {0.5, 1, 2, 5, 10, 25, 50, 100, 250, 1000};
+static const double tick_bounds_s[] = {0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
+static const double commit_bounds_s[] = {0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1};
 
 static void make_metrics(sw_agent *agent) {
     sw_metrics *metrics = agent->metrics = sw_metrics_new();
@@ -32,9 +32,9 @@ static void make_metrics(sw_agent *agent) {
     m->ticks_missed = sw_metrics_counter(metrics, "spanwatch_ticks_missed_total",
                                          "Ticks merged into another because that was still under way.", NULL);
     m->tick_duration =
-        sw_metrics_histogram(metrics, "spanwatch_tick_duration_ms",
+        sw_metrics_histogram(metrics, "spanwatch_tick_duration_seconds",
                              "From the beginning of a tick until its last detector has judged.", NULL,
-                             tick_bounds_ms, SW_ARRAY_LEN(tick_bounds_ms));
+                             tick_bounds_s, SW_ARRAY_LEN(tick_bounds_s));
     m->watermark_age = sw_metrics_gauge(metrics, "spanwatch_watermark_age_seconds",
                                         "Age of the newest window that a detector has judged.", by_detector);
     m->windows_skipped =
@@ -42,12 +42,12 @@ static void make_metrics(sw_agent *agent) {
                            "Windows given up: too far behind, or the detector failed on them.", by_detector);
     m->commits =
         sw_metrics_counter(metrics, "spanwatch_commits_total", "Transactions of the storage.", by_result);
-    m->commit_duration =
-        sw_metrics_histogram(metrics, "spanwatch_commit_duration_ms", "Time of one transaction, on disk.",
-                             NULL, commit_bounds_ms, SW_ARRAY_LEN(commit_bounds_ms));
-    m->decision = sw_metrics_histogram(metrics, "spanwatch_decision_duration_ms",
+    m->commit_duration = sw_metrics_histogram(metrics, "spanwatch_commit_duration_seconds",
+                                              "Time of one transaction, on disk.", NULL, commit_bounds_s,
+                                              SW_ARRAY_LEN(commit_bounds_s));
+    m->decision = sw_metrics_histogram(metrics, "spanwatch_decision_duration_seconds",
                                        "From the last byte of the source's answer to the committed alerts.",
-                                       NULL, commit_bounds_ms, SW_ARRAY_LEN(commit_bounds_ms));
+                                       NULL, commit_bounds_s, SW_ARRAY_LEN(commit_bounds_s));
     m->longest_pass = sw_metrics_gauge(metrics, "spanwatch_loop_longest_pass_seconds",
                                        "Longest pass of the event loop since the start.", NULL);
     m->alerts = sw_metrics_gauge(metrics, "spanwatch_alerts", "Alerts by state.", by_state);

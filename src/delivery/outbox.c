@@ -325,7 +325,8 @@ void sw_outbox_committed(sw_outbox *outbox) {
 static void make_metrics(sw_outbox *outbox, sw_metrics *metrics) {
     static const char *const receiver[] = {"receiver", NULL};
     static const char *const receiver_result[] = {"receiver", "result", NULL};
-    static const double bounds[] = {1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
+    static const double bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+                                    0.25,  0.5,    1,     2.5,  5,     10,   30};
     outbox->m.deliveries =
         sw_metrics_counter(metrics, "spanwatch_deliveries_total",
                            "Attempts to deliver a notification, by what came of them.", receiver_result);
@@ -333,9 +334,8 @@ static void make_metrics(sw_outbox *outbox, sw_metrics *metrics) {
                                        "Notifications that are not delivered yet.", receiver);
     outbox->m.dead = sw_metrics_gauge(metrics, "spanwatch_outbox_dead",
                                       "Dead letters: notifications that were refused or given up.", receiver);
-    outbox->m.duration =
-        sw_metrics_histogram(metrics, "spanwatch_delivery_duration_ms",
-                             "Time of one attempt, in milliseconds.", receiver, bounds, SW_ARRAY_LEN(bounds));
+    outbox->m.duration = sw_metrics_histogram(metrics, "spanwatch_delivery_duration_seconds",
+                                              "Time of one attempt.", receiver, bounds, SW_ARRAY_LEN(bounds));
     static const char *const receiver_state[] = {"receiver", "state", NULL};
     outbox->m.combined = sw_metrics_counter(
         metrics, "spanwatch_combined_alerts_total",

@@ -202,8 +202,8 @@ static void note_answer(sw_outbox *outbox, const sw_attempt_result *result) {
 }
 
 static void settle(sw_outbox *outbox, sw_entry *entry, const sw_attempt_result *result) {
-    double ms = (double)(sw_mono_ns(outbox->clock) - entry->started_mono_ns) / SW_NS_PER_MS;
-    sw_metric_observe(outbox->m.duration, ms, outbox->options.name);
+    double took_s = (double)(sw_mono_ns(outbox->clock) - entry->started_mono_ns) / SW_NS_PER_S;
+    sw_metric_observe(outbox->m.duration, took_s, outbox->options.name);
     outbox->in_flight--;
     entry->attempt = NULL;
     note_answer(outbox, result);

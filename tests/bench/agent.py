@@ -188,10 +188,10 @@ def per_tick(binary, traces, ticks):
     text = agent.text()
     n = agent.metric("trace_alert_checks_total", text) - t
     used = agent.cpu() - base
-    commits, total = (agent.metric(f"spanwatch_decision_duration_ms_{k}", text) for k in ("count", "sum"))
+    commits, total = (agent.metric(f"spanwatch_decision_duration_seconds_{k}", text) for k in ("count", "sum"))
     peak = re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{agent.process.pid}/status").read_text()).group(1)
     print(f"{traces} new offending traces per tick: {1000 * used / n:.1f} ms CPU per tick (host and worker), last byte to committed alert "
-          f"{total / max(commits, 1):.2f} ms on average over {commits:.0f} commits, peak RSS of the host {int(peak)} KiB, "
+          f"{1000 * total / max(commits, 1):.2f} ms on average over {commits:.0f} commits, peak RSS of the host {int(peak)} KiB, "
           f"longest pass of the loop {1000 * agent.metric('spanwatch_loop_longest_pass_seconds', text):.1f} ms, "
           f"anomalies {agent.metric('trace_anomalies_total', text):.0f}")
     agent.close()
