@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alerts/payload.h"
+
 #define MAX_IDS 100
 #define GROUP_MAX ((size_t)1 << 24) /* bytes of the key of a group */
 /* A firing alert's endsAt is when a reader may take it for over if it hears no more: this many ticks. */
@@ -34,7 +36,7 @@ static json_t *labels_json(const sw_alert *alert) {
 
 static json_t *annotations_json(const sw_alert *alert) {
     json_t *annotations = json_object();
-    json_object_set_new(annotations, "summary", text_json(alert->summary));
+    json_object_set_new(annotations, "summary", sw_payload_summary(alert));
     if (alert->n_evidence > 0) {
         json_object_set_new(annotations, "trace_id",
                             json_string(alert->evidence[alert->n_evidence - 1].trace_id));

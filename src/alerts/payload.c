@@ -325,6 +325,11 @@ static void add_cause(const sw_alert *alert, const sw_payload_options *options, 
                         likely_cause(options != NULL ? options->likely_cause : NULL, culprit));
 }
 
+json_t *sw_payload_summary(const sw_alert *alert) {
+    struct notification n = look_at(alert, NULL);
+    return summary(&n);
+}
+
 int sw_payload_json(const sw_alert *alert, sw_notice notice, int64_t now_ns,
                     const sw_payload_options *options, sw_buf *out) {
     struct notification n = look_at(alert, options);

@@ -20,6 +20,9 @@ typedef struct sw_payload_options {
 int sw_payload_json(const sw_alert *alert, sw_notice notice, int64_t now_ns,
                     const sw_payload_options *options, sw_buf *out);
 
+/* As in the body, of an alert whose detector gave none too: a text. */
+json_t *sw_payload_summary(const sw_alert *alert);
+
 /* Fills {trace_id}, {start_ms} and {end_ms} into the template; anything else in braces stays. Null without
  * one. */
 json_t *sw_trace_url(const char *url_template, const char *trace_id, int64_t start_ms, int64_t end_ms);

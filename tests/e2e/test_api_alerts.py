@@ -137,6 +137,8 @@ def test_one_alert_is_shown_with_its_traces_and_links(tempo, webhook, make_agent
     assert {trace["trace_id"] for trace in detail["traces"]} == ids
     assert detail["state"] == "firing" and detail["silenced_by"] == [] and detail["last_notified_at"] >= detail["fired_at"]
     assert detail["culprit"] == body["culprit"] and "repeat" not in detail
+    assert agent.alerts()[0]["annotations"]["summary"] == "2 traces of shop POST /pay took longer than 1000 ms"
+    assert "2 traces of shop POST /pay" in run("alert", "list", env=env, cwd=tmp_path).stdout
     id = silence(agent, matcher("alertname", "high_latency"))
     assert id in run("alert", "show", body["fingerprint"], env=env, cwd=tmp_path).stdout
 
