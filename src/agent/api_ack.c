@@ -45,11 +45,11 @@ static void acknowledge(sw_agent *agent, sw_http_exchange *exchange, const char 
     free(why);
 }
 
-/* "/api/v1/alerts/0123456789abcdef/ack" */
+/* "/api/v1/alerts/0123456789abcdef/ack": the fingerprint, or how it begins. */
 static bool read_fingerprint(const char *path, char out[SW_FINGERPRINT_LEN + 1]) {
     const char *from = path + strlen(SW_ACK_PATH);
     size_t len = strspn(from, "0123456789abcdef");
-    if (len != SW_FINGERPRINT_LEN || strcmp(from + len, "/ack") != 0) {
+    if (len == 0 || len > SW_FINGERPRINT_LEN || strcmp(from + len, "/ack") != 0) {
         return false;
     }
     memcpy(out, from, len);
@@ -59,8 +59,8 @@ static bool read_fingerprint(const char *path, char out[SW_FINGERPRINT_LEN + 1])
 
 void sw_api_post_ack(sw_http_exchange *exchange, void *arg) {
     sw_agent *agent = arg;
-    char fingerprint[SW_FINGERPRINT_LEN + 1];
-    if (!read_fingerprint(sw_http_path(exchange), fingerprint)) {
+    char prefix[SW_FINGERPRINT_LEN + 1], fingerprint[SW_FINGERPRINT_LEN + 1];
+    if (!read_fingerprint(sw_http_path(exchange), prefix)) {
         sw_api_reply_json(exchange, 404,
                           json_pack("{s:s}", "error", "POST /api/v1/alerts/FINGERPRINT/ack is known"));
         return;
@@ -71,12 +71,13 @@ void sw_api_post_ack(sw_http_exchange *exchange, void *arg) {
     }
     const char *author = json_string_value(json_object_get(root, "author"));
     const json_t *comment = json_object_get(root, "comment");
-    const sw_alert *alert = sw_alerts_find(agent->alerts, fingerprint);
+    size_t n = sw_api_find_alert(agent, prefix, fingerprint);
+    const sw_alert *alert = n == 1 ? sw_alerts_find(agent->alerts, fingerprint) : NULL;
     if (author == NULL || author[0] == '\0' || (comment != NULL && !json_is_string(comment))) {
         sw_api_reply_json(exchange, 422,
                           json_pack("{s:s}", "error", "author must be a text, and comment may be one"));
     } else if (alert == NULL) {
-        sw_api_reply_json(exchange, 404, json_pack("{s:s}", "error", "no alert has this fingerprint"));
+        sw_api_reply_json(exchange, n == 0 ? 404 : 409, sw_api_not_found_json(n));
     } else if (alert->state != SW_ALERT_FIRING) {
         sw_api_reply_json(exchange, 409, json_pack("{s:s}", "error", "the alert is not firing"));
     } else {

@@ -93,6 +93,12 @@ size_t sw_api_find_alert(const sw_agent *agent, const char *prefix, char found[S
     return search.n;
 }
 
+json_t *sw_api_not_found_json(size_t n) {
+    return json_pack("{s:s}", "error",
+                     n == 0 ? "no alert has a fingerprint that begins so"
+                            : "more than one alert has a fingerprint that begins so");
+}
+
 /* Inhibition looks at all alerts: only then the one that is asked for. */
 json_t *sw_api_alert_detail(const sw_agent *agent, const char *fingerprint) {
     sw_inhibition *inhibition = sw_inhibiting_now(agent);
@@ -106,10 +112,7 @@ static void get_alert(sw_http_exchange *exchange, void *arg) {
     char found[SW_FINGERPRINT_LEN + 1];
     size_t n = sw_api_find_alert(agent, sw_http_path(exchange) + strlen(PATH), found);
     if (n != 1) {
-        sw_api_reply_json(exchange, n == 0 ? 404 : 409,
-                          json_pack("{s:s}", "error",
-                                    n == 0 ? "no alert has a fingerprint that begins so"
-                                           : "more than one alert has a fingerprint that begins so"));
+        sw_api_reply_json(exchange, n == 0 ? 404 : 409, sw_api_not_found_json(n));
         return;
     }
     json_t *detail = sw_api_alert_detail(agent, found);

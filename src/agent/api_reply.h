@@ -26,6 +26,8 @@ json_t *sw_api_inhibited_by(const sw_inhibition *inhibition, const sw_alert *ale
 json_t *sw_api_time_or_null(int64_t ns);
 /* How many alerts have a fingerprint that begins so; `found` is one of them. */
 size_t sw_api_find_alert(const sw_agent *agent, const char *prefix, char found[SW_FINGERPRINT_LEN + 1]);
+/* What is said when they are not one. */
+json_t *sw_api_not_found_json(size_t n);
 /* All that is known of the alert, which must be known; NULL when that is too much. */
 json_t *sw_api_alert_detail(const sw_agent *agent, const char *fingerprint);
 /* An alert as Prometheus shows it. */

@@ -223,12 +223,12 @@ def test_the_verb_adds_lists_and_expires(quiet, webhook, scripts):
 def test_the_verb_acknowledges(quiet, webhook, scripts):
     find(scripts, FINDING)
     (told, *_) = eventually(lambda: webhook.bodies("broken", "firing"), "told")
-    done = verb(quiet, "alert", "ack", told["fingerprint"], "--comment", "mine")
+    done = verb(quiet, "alert", "ack", told["fingerprint"][:6], "--comment", "mine")
     assert (done.returncode, done.stderr) == (0, "")
     (one,) = ask(quiet, "GET", "/api/v2/silences")[1]
     assert one["id"] == done.stdout.strip() and one["createdBy"] == "ann" and one["comment"] == "mine"
     unknown = verb(quiet, "alert", "ack", "0123456789abcdef")
-    assert unknown.returncode == 1 and "no alert has this fingerprint" in unknown.stderr
+    assert unknown.returncode == 1 and "no alert has a fingerprint that begins so" in unknown.stderr
 
 
 @pytest.mark.parametrize(
