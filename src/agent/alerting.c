@@ -37,6 +37,17 @@ static int64_t repeat_of(const sw_alert *alert, const sw_route_config *route) {
     return never ? INT64_MAX : at_ns;
 }
 
+int64_t sw_alerting_repeat_at(const sw_agent *agent, const sw_alert *alert) {
+    const sw_route_config *routes[SW_RECEIVERS_MAX];
+    size_t n = sw_routing_of(agent->routing, alert, routes);
+    int64_t first_ns = INT64_MAX;
+    for (size_t i = 0; i < n; i++) {
+        int64_t at_ns = repeat_of(alert, routes[i]);
+        first_ns = at_ns < first_ns ? at_ns : first_ns;
+    }
+    return first_ns;
+}
+
 /* No repetition can be due before that, whatever the routes say: most alerts need not be routed to know that
  * it is not yet time. */
 static int64_t earliest_repeat(const sw_agent *agent, const sw_alert *alert) {
@@ -52,17 +63,7 @@ static int64_t earliest_repeat(const sw_agent *agent, const sw_alert *alert) {
 static int64_t repeat_at(const sw_alert *alert, void *arg) {
     const sw_agent *agent = arg;
     int64_t earliest_ns = earliest_repeat(agent, alert);
-    if (earliest_ns > sw_wall_ns(agent->clock)) {
-        return earliest_ns;
-    }
-    const sw_route_config *routes[SW_RECEIVERS_MAX];
-    size_t n = sw_routing_of(agent->routing, alert, routes);
-    int64_t first_ns = INT64_MAX;
-    for (size_t i = 0; i < n; i++) {
-        int64_t at_ns = repeat_of(alert, routes[i]);
-        first_ns = at_ns < first_ns ? at_ns : first_ns;
-    }
-    return first_ns;
+    return earliest_ns > sw_wall_ns(agent->clock) ? earliest_ns : sw_alerting_repeat_at(agent, alert);
 }
 
 /* The notification, written once and given to several. */

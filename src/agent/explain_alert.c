@@ -297,7 +297,7 @@ static void append_when_told(const sw_agent *agent, const sw_alert *alert, const
         sw_buf_append_str(out, sw_alert_label(alert, "trace_id") != NULL ? ", and not again"
                                                                          : ", and again not before ");
         if (sw_alert_label(alert, "trace_id") == NULL) {
-            append_time(out, after(alert->last_notified_ns, (double)agent->config->repeat_interval_secs));
+            append_time(out, sw_alerting_repeat_at(agent, alert));
         }
     } else {
         sw_buf_append_str(out, "; not told yet");

@@ -1,9 +1,11 @@
 """Several receivers: routes, each with an outbox, a format and secrets of its own; what was told is told to its end."""
 
 import json
+import re
 import shutil
 import sqlite3
 import time
+from datetime import datetime, timedelta
 
 import pytest
 from support.agent import SCRIPTS, eventually, run
@@ -290,6 +292,10 @@ def test_a_repeat_interval_of_its_own(hooks, start, config, scripts):
     agent.wait_ticks(1)
     assert [body["repeat"] for body in hooks["pager"].bodies("slow")][:3] == [False, True, True]
     assert len(hooks["chat"].bodies("slow")) == 1
+    env = {"SPANWATCH_LISTEN_ADDRESS": f"127.0.0.1:{agent.port}"}
+    explained = run("explain", hooks["pager"].bodies("slow")[0]["fingerprint"], env=env, cwd=agent.folder)
+    told, again = re.search(r"told at (\S+)Z, and again not before (\S+)Z", explained.stdout).groups()
+    assert datetime.fromisoformat(again) - datetime.fromisoformat(told) == timedelta(seconds=1)
 
 
 def test_the_test_notification_goes_to_one_or_to_all_that_routes_lead_to(hooks, start, config, webhook):
