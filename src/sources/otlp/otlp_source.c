@@ -12,6 +12,7 @@
 
 /* Traces are kept for this long after their last span, so that late ones and duplicates find them. */
 #define KEEP_TRACES_S 300
+#define LEAST_FOR_COUNTS ((size_t)16 << 20) /* bytes; else as much as for spans */
 #define KIND_SERVER 2
 #define KIND_CONSUMER 5
 #define STATUS_ERROR 2
@@ -36,7 +37,7 @@ typedef struct otlp_source {
     void (*done)(const sw_poll_result *result, void *arg);
     void *done_arg;
 
-    sw_metric *m_spans, *m_memory, *m_traces, *m_series, *m_overflow, *m_dropped;
+    sw_metric *m_spans, *m_memory, *m_traces, *m_series, *m_series_bytes, *m_overflow, *m_dropped;
 } otlp_source;
 
 static otlp_source *self_of(const sw_source *source) {
@@ -149,6 +150,7 @@ static void show(otlp_source *self) {
     sw_metric_set(self->m_memory, (double)otlp_assembly_bytes(self->assembly));
     sw_metric_set(self->m_traces, (double)otlp_assembly_traces(self->assembly));
     sw_metric_set(self->m_series, (double)otlp_series_entries(self->series));
+    sw_metric_set(self->m_series_bytes, (double)otlp_series_bytes(self->series));
     sw_metric_add(self->m_overflow, (double)(overflowed - self->overflowed_seen));
     self->overflowed_seen = overflowed;
     uint64_t dropped = otlp_assembly_dropped(self->assembly);
@@ -412,6 +414,7 @@ static void register_metrics(otlp_source *self, sw_metrics *metrics) {
     self->m_traces = sw_metrics_gauge(metrics, "spanwatch_otlp_traces", "Traces in memory.", NULL);
     self->m_series = sw_metrics_gauge(metrics, "spanwatch_otlp_series",
                                       "Services and operations in memory, in each step of time.", NULL);
+    self->m_series_bytes = sw_metrics_gauge(metrics, "spanwatch_otlp_series_bytes", "Memory of these.", NULL);
     self->m_overflow = sw_metrics_counter(metrics, "spanwatch_otlp_series_overflow_total",
                                           "Spans counted as service and operation other.", NULL);
     self->m_dropped = sw_metrics_counter(metrics, "spanwatch_otlp_dropped_total",
@@ -427,7 +430,8 @@ sw_source *sw_otlp_source_new(uv_loop_t *loop, const sw_clock *clock, sw_metrics
     self->source.ops = &ops;
     self->clock = clock;
     self->options = *options;
-    self->series = otlp_series_new(options->step_s, options->max_series);
+    size_t for_counts = options->max_bytes > LEAST_FOR_COUNTS ? options->max_bytes : LEAST_FOR_COUNTS;
+    self->series = otlp_series_new(options->step_s, options->max_series, for_counts);
     self->assembly = otlp_assembly_new(options->max_bytes);
     self->searches = otlp_searches_new(loop, clock, self->assembly);
     sw_otlp_spans_init(&self->spans, options->max_spans);

@@ -11,7 +11,7 @@
  * another are not complete, so that nothing resolves because spans were lost.
  *
  * Metrics: spanwatch_otlp_spans_total{result} (accepted, duplicate, invalid, late, future),
- * spanwatch_otlp_memory_bytes, spanwatch_otlp_traces, spanwatch_otlp_series,
+ * spanwatch_otlp_memory_bytes, spanwatch_otlp_traces, spanwatch_otlp_series, spanwatch_otlp_series_bytes,
  * spanwatch_otlp_series_overflow_total, spanwatch_otlp_dropped_total.
  */
 #ifndef SW_SOURCES_OTLP_OTLP_SOURCE_H
@@ -30,7 +30,7 @@ typedef struct sw_otlp_source_options {
     int64_t step_s;     /* width of a bucket of counts */
     int64_t lookback_s; /* the longest window */
     int64_t settle_s;
-    size_t max_bytes;  /* of spans in memory */
+    size_t max_bytes;  /* of spans in memory; and about as much of counts, at least 16 MiB */
     size_t max_series; /* in one step */
     size_t max_spans;  /* in one request */
     /* Nothing is judged before the first span that ever came: nobody may be sending any. */

@@ -19,9 +19,12 @@ struct bin {
     double count;
 };
 
+#define FEWEST_BINS 4
+
 struct sketch {
     struct bin *bins; /* ascending */
     size_t n, allocated;
+    unsigned level; /* how often two bins became one: bins end at powers of gamma to the power of 2^level */
 };
 
 struct entry {
@@ -36,9 +39,15 @@ struct step {
     int64_t start_s;
     struct entry *entries;
     unsigned spans;
-    bool overflowed;
+    bool overflowed; /* over max_entries */
+    bool full;       /* over max_bytes */
     UT_hash_handle hh;
 };
+
+/* About what the allocator and a table need besides. */
+#define ENTRY_OVERHEAD 48
+#define ENTRY_MOST 1024 /* a new one */
+#define STEP_OVERHEAD 700
 
 /* Found lately, by where their names begin and end: quicker than the tables. */
 #define N_RECENT 1024
@@ -50,6 +59,7 @@ struct recent {
 struct otlp_series {
     int64_t step_s, forgotten_before_s;
     size_t max_entries, n_entries;
+    size_t max_bytes, bytes;
     double log_gamma;
     uint64_t overflowed;
     struct step *steps;
@@ -64,24 +74,68 @@ static int bin_of(const otlp_series *series, int64_t duration_ns) {
     return (int)ceil(log(ms) / series->log_gamma - 1e-9); /* a power of gamma is the upper end of its bin */
 }
 
-static void sketch_add(struct sketch *sketch, int index, double count) {
+/* The bin of a level that holds bin `index` of the level `more` below it: rounded up. */
+static int coarser(int index, unsigned more) {
+    return -(-index >> more);
+}
+
+/* Two bins become one: half as many, or all as they were where no two are neighbours; the error doubles. */
+static void coarsen(struct sketch *sketch) {
+    size_t n = 0;
+    sketch->level++;
+    for (size_t i = 0; i < sketch->n; i++) {
+        struct bin bin = {coarser(sketch->bins[i].index, 1), sketch->bins[i].count};
+        if (n > 0 && sketch->bins[n - 1].index == bin.index) {
+            sketch->bins[n - 1].count += bin.count;
+        } else {
+            sketch->bins[n++] = bin;
+        }
+    }
+    sketch->n = n;
+}
+
+/* Where the first bin is whose index is not smaller. */
+static size_t place_of(const struct sketch *sketch, int index) {
     size_t low = 0;
     for (size_t n = sketch->n; n > 0;) { /* without a branch to foresee */
         size_t half = (n + 1) / 2;
         low += sketch->bins[low + half - 1].index < index ? half : 0;
         n -= half;
     }
-    if (low < sketch->n && sketch->bins[low].index == index) {
-        sketch->bins[low].count += count;
-        return;
+    return low;
+}
+
+static void sketch_grow(struct sketch *sketch) {
+    sketch->allocated = sketch->allocated == 0 ? FEWEST_BINS : sketch->allocated * 2;
+    sketch->bins = xrealloc_array(sketch->bins, sketch->allocated, sizeof *sketch->bins);
+}
+
+/* `index` is one of the sketch's level. False when it would have to grow, and is as it was. */
+static bool sketch_add(struct sketch *sketch, int index, double count) {
+    size_t at = place_of(sketch, index);
+    if (at < sketch->n && sketch->bins[at].index == index) {
+        sketch->bins[at].count += count;
+        return true;
     }
     if (sketch->n == sketch->allocated) {
-        sketch->allocated = sketch->allocated == 0 ? 4 : sketch->allocated * 2;
-        sketch->bins = xrealloc_array(sketch->bins, sketch->allocated, sizeof *sketch->bins);
+        return false;
     }
-    memmove(sketch->bins + low + 1, sketch->bins + low, (sketch->n - low) * sizeof *sketch->bins);
-    sketch->bins[low] = (struct bin){index, count};
+    memmove(sketch->bins + at + 1, sketch->bins + at, (sketch->n - at) * sizeof *sketch->bins);
+    sketch->bins[at] = (struct bin){index, count};
     sketch->n++;
+    return true;
+}
+
+static void sketch_merge(struct sketch *to, const struct sketch *from) {
+    while (to->level < from->level) {
+        coarsen(to);
+    }
+    for (size_t i = 0; i < from->n; i++) {
+        int index = coarser(from->bins[i].index, to->level - from->level);
+        while (!sketch_add(to, index, from->bins[i].count)) {
+            sketch_grow(to);
+        }
+    }
 }
 
 /* ---- entries ---- */
@@ -121,22 +175,35 @@ static size_t write_name(char name[2 * NAME_MAX_BYTES + 1], sw_otlp_text service
     return n + 1 + m;
 }
 
+static size_t entry_bytes(const struct entry *entry) {
+    return sizeof *entry + ENTRY_OVERHEAD + entry->name_len + 1 +
+           entry->sketch.allocated * sizeof *entry->sketch.bins;
+}
+
+static bool has_room(const otlp_series *series, size_t more) {
+    return more <= series->max_bytes && series->bytes <= series->max_bytes - more;
+}
+
 static struct entry *entry_of(otlp_series *series, struct step *step, const char *name, size_t len) {
     static const char other[] = OTHER "\0" OTHER;
     struct entry *entry = find_entry(step->entries, name, len);
     if (entry != NULL) {
         return entry;
     }
-    if (HASH_COUNT(step->entries) >= series->max_entries) {
+    bool many = HASH_COUNT(step->entries) >= series->max_entries;
+    if (many || !has_room(series, ENTRY_MOST)) {
         series->overflowed++;
-        step->overflowed = true;
+        step->overflowed |= many;
+        step->full |= !many;
         name = other;
         len = sizeof other - 1;
         entry = find_entry(step->entries, name, len);
     }
     if (entry == NULL) {
         entry = make_entry(&step->entries, name, len);
+        sketch_grow(&entry->sketch);
         series->n_entries++;
+        series->bytes += entry_bytes(entry);
     }
     return entry;
 }
@@ -174,16 +241,22 @@ static struct entry *entry_for(otlp_series *series, struct step *step, sw_otlp_t
 
 /* ---- steps ---- */
 
-otlp_series *otlp_series_new(int64_t step_s, size_t max_entries) {
+otlp_series *otlp_series_new(int64_t step_s, size_t max_entries, size_t max_bytes) {
     otlp_series *series = xcalloc(1, sizeof *series);
     series->step_s = step_s;
     series->max_entries = max_entries;
+    series->max_bytes = max_bytes;
     series->log_gamma = log((1 + SW_OTLP_SKETCH_ERROR) / (1 - SW_OTLP_SKETCH_ERROR));
     series->forgotten_before_s = INT64_MIN;
     return series;
 }
 
 static void free_step(otlp_series *series, struct step *step) {
+    const struct entry *entry = NULL, *next = NULL;
+    HASH_ITER(hh, step->entries, entry, next) {
+        series->bytes -= entry_bytes(entry);
+    }
+    series->bytes -= sizeof *step + STEP_OVERHEAD;
     series->n_entries -= HASH_COUNT(step->entries);
     series->last = NULL;
     memset(series->recent, 0, sizeof series->recent);
@@ -207,6 +280,31 @@ static struct step *step_at(const otlp_series *series, int64_t at_s) {
     return step;
 }
 
+static struct step *make_step(otlp_series *series, int64_t at_s) {
+    struct step *step = xcalloc(1, sizeof *step);
+    step->start_s = at_s / series->step_s * series->step_s;
+    HASH_ADD(hh, series->steps, start_s, sizeof step->start_s, step);
+    series->bytes += sizeof *step + STEP_OVERHEAD;
+    return step;
+}
+
+/* Without room for more bins there are fewer. */
+static void add_duration(otlp_series *series, struct step *step, struct entry *entry, int64_t duration_ns,
+                         double weight) {
+    struct sketch *sketch = &entry->sketch;
+    int bin = bin_of(series, duration_ns);
+    while (!sketch_add(sketch, coarser(bin, sketch->level), weight)) {
+        size_t more = sketch->allocated * sizeof *sketch->bins; /* as much again */
+        if (has_room(series, more)) {
+            sketch_grow(sketch);
+            series->bytes += more;
+        } else {
+            coarsen(sketch);
+            step->full = true;
+        }
+    }
+}
+
 bool otlp_series_add(otlp_series *series, int64_t at_s, sw_otlp_text service, sw_otlp_text operation,
                      double weight, bool error, int64_t duration_ns) {
     if (at_s < series->forgotten_before_s || at_s < 0) {
@@ -217,15 +315,16 @@ bool otlp_series_add(otlp_series *series, int64_t at_s, sw_otlp_text service, sw
         step = step_at(series, at_s);
     }
     if (step == NULL) {
-        step = xcalloc(1, sizeof *step);
-        step->start_s = at_s / series->step_s * series->step_s;
-        HASH_ADD(hh, series->steps, start_s, sizeof step->start_s, step);
+        if (!has_room(series, sizeof *step + STEP_OVERHEAD)) {
+            return false;
+        }
+        step = make_step(series, at_s);
     }
     series->last = step;
     struct entry *entry = entry_for(series, step, service, operation);
     entry->count += weight;
     entry->errors += error ? weight : 0;
-    sketch_add(&entry->sketch, bin_of(series, duration_ns), weight);
+    add_duration(series, step, entry, duration_ns, weight);
     step->spans++;
     return true;
 }
@@ -257,6 +356,10 @@ size_t otlp_series_entries(const otlp_series *series) {
     return series->n_entries;
 }
 
+size_t otlp_series_bytes(const otlp_series *series) {
+    return series->bytes;
+}
+
 uint64_t otlp_series_overflowed(const otlp_series *series) {
     return series->overflowed;
 }
@@ -278,9 +381,7 @@ static void merge_step(struct entry **merged, const struct step *step) {
         }
         to->count += entry->count;
         to->errors += entry->errors;
-        for (size_t i = 0; i < entry->sketch.n; i++) {
-            sketch_add(&to->sketch, entry->sketch.bins[i].index, entry->sketch.bins[i].count);
-        }
+        sketch_merge(&to->sketch, &entry->sketch);
     }
 }
 
@@ -294,11 +395,12 @@ static sw_series series_of(const otlp_series *series, const struct entry *entry)
         .errors = entry->errors,
         .n_buckets = entry->sketch.n,
     };
+    double width = ldexp(series->log_gamma, (int)entry->sketch.level);
     out.buckets = xcalloc(entry->sketch.n, sizeof *out.buckets);
     for (size_t i = 0; i < entry->sketch.n; i++) {
         const struct bin *bin = &entry->sketch.bins[i];
-        out.buckets[i] = (sw_bucket){.lower_ms = exp((bin->index - 1) * series->log_gamma),
-                                     .upper_ms = exp(bin->index * series->log_gamma),
+        out.buckets[i] = (sw_bucket){.lower_ms = exp((bin->index - 1) * width),
+                                     .upper_ms = exp(bin->index * width),
                                      .count = bin->count};
     }
     return out;
@@ -307,20 +409,24 @@ static sw_series series_of(const otlp_series *series, const struct entry *entry)
 void otlp_series_build_window(const otlp_series *series, int64_t from_s, int64_t to_s, sw_window *window) {
     struct entry *merged = NULL;
     const struct step *step = NULL, *next_step = NULL;
-    bool overflowed = false;
+    bool overflowed = false, full = false;
     HASH_ITER(hh, series->steps, step, next_step) {
         if (step->start_s >= from_s && step->start_s < to_s) {
             merge_step(&merged, step);
             overflowed |= step->overflowed;
+            full |= step->full;
         }
     }
     HASH_SORT(merged, by_name);
     window->from_s = from_s;
     window->to_s = to_s;
     window->complete = true;
-    if (overflowed) {
+    if (overflowed || full) {
         free(window->reason);
-        window->reason = xasprintf("over %zu series: the rest is counted as " OTHER, series->max_entries);
+        window->reason =
+            full ? xstrdup("the memory for counts is full: new series are counted as " OTHER
+                           ", and quantiles are not as exact as they should be")
+                 : xasprintf("over %zu series: the rest is counted as " OTHER, series->max_entries);
     }
     window->series = xcalloc(HASH_COUNT(merged), sizeof *window->series);
     const struct entry *entry = NULL, *next = NULL;
