@@ -24,7 +24,6 @@ typedef struct sw_version {
     sw_detector *detector;
     char *source;
     size_t len;
-    char hash[65];
     sw_module *modules; /* as they were when it was loaded: a restart gets the same */
     size_t n_modules;
     char *error; /* why it was rejected */
@@ -32,16 +31,16 @@ typedef struct sw_version {
 
     char *shown_name;
     double every_s; /* 0: the agent's interval */
-    bool revisions;
     sw_wants wants;
-    unsigned sources; /* that it is called for, as a set (protocol/sources.h) */
     int64_t state_version;
     int64_t loaded_wall_ns;
-    bool metric_refused; /* said once */
-
     sw_worker *worker;   /* NULL: none */
-    bool loaded;         /* the worker has taken the source */
     uint64_t generation; /* of the state that the worker was given */
+    unsigned sources;    /* that it is called for, as a set (protocol/sources.h) */
+    bool revisions;
+    bool loaded;         /* the worker has taken the source */
+    bool metric_refused; /* said once */
+    char hash[65];
 } sw_version;
 
 /* How far a candidate is. */

@@ -122,6 +122,7 @@ static void give_up(otlp_assembly *assembly, otlp_offence *offence) {
     } else {
         DL_DELETE(assembly->fresh, offence);
     }
+    assert(assembly->judged != offence && assembly->fresh != offence);
     forget_shown(assembly, offence);
     forget_rescued(assembly, offence);
     trace->offence = NULL;
