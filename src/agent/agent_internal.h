@@ -70,6 +70,7 @@ typedef struct sw_feed {
     bool polled_once;                                 /* it has answered since the start */
     unsigned polls_failed, polls_incomplete;          /* in a row */
     unsigned polls_late, polls_future, polls_dropped; /* in a row with many such spans (sw_spans_sent) */
+    unsigned polls_refused;                           /* in a row with such requests */
     sw_poll_result last_poll;                         /* its texts are not kept */
     char *last_poll_reason;                           /* why the last poll was not whole; NULL when it was */
     int64_t last_byte_mono_ns;

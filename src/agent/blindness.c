@@ -112,6 +112,22 @@ static void look_at_spans(struct list *list, const sw_feed *feed) {
     }
 }
 
+/* Requests whose spans are lost: their senders were told not to send them again. */
+static void look_at_refused(struct list *list, const sw_feed *feed) {
+    uint64_t refused = feed->last_poll.spans.refused;
+    int64_t limit = list->agent->config->source_blind_ticks;
+    if (!sw_feed_counts(feed) || limit <= 0 || feed->polls_refused < limit) {
+        return;
+    }
+    set_value(
+        add_about(list, "requests_refused", SW_SEVERITY_WARNING, "source", sw_source_names[feed->number],
+                  xasprintf("%llu requests in the last tick cannot be read or are too large, and their "
+                            "senders give them up: see what these log. SPANWATCH_OTLP_MAX_BODY_BYTES and "
+                            "SPANWATCH_OTLP_MEMORY_MB limit how large they may be",
+                            (unsigned long long)refused)),
+        (double)refused, 0);
+}
+
 static void look_at_failing(struct list *list) {
     for (size_t i = 0; i < sw_detectors_count(list->agent->detectors); i++) {
         const sw_detector *detector = sw_detectors_at(list->agent->detectors, i);
@@ -278,7 +294,7 @@ bool sw_blindness_known(const sw_agent *agent) {
         const sw_feed *feed = &agent->feeds[i];
         if (sw_feed_counts(feed) &&
             (is_beginning(feed->polls_late, limit) || is_beginning(feed->polls_future, limit) ||
-             is_beginning(feed->polls_dropped, limit))) {
+             is_beginning(feed->polls_dropped, limit) || is_beginning(feed->polls_refused, limit))) {
             return false;
         }
         if (sw_feed_counts(feed) && limit > 0 && feed->last_poll_reason != NULL &&
@@ -294,6 +310,7 @@ sw_finding *sw_blindness(const sw_agent *agent, size_t *n) {
     for (int i = 0; i < SW_SOURCES; i++) {
         look_at_source(&list, &agent->feeds[i]);
         look_at_spans(&list, &agent->feeds[i]);
+        look_at_refused(&list, &agent->feeds[i]);
     }
     look_at_failing(&list);
     sw_judge_each(agent, look_at_progress, &list);

@@ -301,6 +301,7 @@ static void look_at_spans(sw_feed *feed, const sw_spans_sent *sent) {
     feed->polls_late = in_a_row(feed->polls_late, sent->late, sent);
     feed->polls_future = in_a_row(feed->polls_future, sent->future, sent);
     feed->polls_dropped = in_a_row(feed->polls_dropped, sent->dropped, sent);
+    feed->polls_refused = sent->refused > 0 ? feed->polls_refused + 1 : 0;
 }
 
 void sw_feed_polled(sw_feed *feed, const sw_poll_result *result) {

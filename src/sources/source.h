@@ -34,6 +34,7 @@ typedef struct sw_spans_sent {
     uint64_t late;    /* started before what is remembered: in no count */
     uint64_t future;  /* start too far ahead of this machine's clock: in no count */
     uint64_t dropped; /* had to make room before their trace was quiet */
+    uint64_t refused; /* requests that senders give up: they cannot be read, or are too large */
 } sw_spans_sent;
 
 typedef struct sw_poll_result {

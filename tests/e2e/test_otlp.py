@@ -219,6 +219,30 @@ def test_a_full_memory_asks_senders_to_wait(make_agent, webhook):
     assert int(headers["retry-after"]) >= 1 and Status.FromString(content).code == 8
 
 
+def test_requests_that_their_senders_give_up_are_an_alert_until_there_are_none(make_agent, webhook):
+    port = free_port()
+    agent = make_agent(
+        None, webhook, TEMPO_ENABLED="false", SPANWATCH_OTLP_HTTP_ADDRESS=f"127.0.0.1:{port}", SPANWATCH_OTLP_MEMORY_MB=1,
+        SPANWATCH_OTLP_MAX_BODY_BYTES=2 << 20,
+    ).wait_ready()  # fmt: skip
+    agent.otlp_port = port
+    request = ExportTraceServiceRequest()
+    request.resource_spans.add().scope_spans.add().spans.add(trace_id=b"t" * 16, span_id=b"12345678", name="x" * (1 << 20))
+    large = request.SerializeToString()
+    assert len(large) < 2 << 20
+
+    def told(status, body):
+        answer, headers, content = post(agent, body)
+        assert answer == (200 if body == b"" else 413)
+        assert body == b"" or (Status.FromString(content).code == 8 and "retry-after" not in headers)
+        return webhook.bodies("requests_refused", status)
+
+    alert = eventually(lambda: told("firing", large), "what senders give up is told")[0]
+    assert alert["value"] >= 1 and "give them up" in alert["summary"]
+    eventually(lambda: told("resolved", b""), "its end is told")
+    assert len(webhook.bodies("requests_refused")) == 2
+
+
 def test_clocks_of_senders_that_are_wrong_are_an_alert_until_they_are_right(receiver, webhook):
     off_s = [86400, -86400, 0, 0]
 

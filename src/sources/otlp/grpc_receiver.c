@@ -49,6 +49,10 @@ static const char *name_of(sw_otlp_code code) {
 static void fail(const sw_otlp_grpc *receiver, sw_h2_exchange *exchange, sw_otlp_code code, const char *why,
                  unsigned retry_after_s) {
     sw_metric_add(receiver->m_requests, 1, name_of(code));
+    if (code == SW_OTLP_INVALID_ARGUMENT || code == SW_OTLP_INTERNAL ||
+        (code == SW_OTLP_RESOURCE_EXHAUSTED && retry_after_s == 0)) {
+        sw_otlp_source_refused(receiver->source);
+    }
     char number[16];
     snprintf(number, sizeof number, "%d", (int)code);
     sw_buf message, details;
@@ -150,6 +154,9 @@ static void take(const sw_otlp_grpc *receiver, sw_h2_exchange *exchange, sw_otlp
     switch (sw_otlp_source_take(receiver->source, message, &rejected, why)) {
     case SW_OTLP_MALFORMED:
         fail(receiver, exchange, SW_OTLP_INVALID_ARGUMENT, why, 0);
+        return;
+    case SW_OTLP_TOO_LARGE:
+        fail(receiver, exchange, SW_OTLP_RESOURCE_EXHAUSTED, why, 0);
         return;
     case SW_OTLP_BUSY:
         fail(receiver, exchange, SW_OTLP_RESOURCE_EXHAUSTED, why, OTLP_RETRY_AFTER_S);

@@ -109,7 +109,7 @@ sw_otlp_taken sw_otlp_source_take(sw_source *source, sw_otlp_text request, uint6
     }
     if (!otlp_assembly_could_hold(self->assembly, request, &self->spans)) {
         snprintf(why, SW_OTLP_WHY, "the request is larger than the memory for spans");
-        return SW_OTLP_MALFORMED;
+        return SW_OTLP_TOO_LARGE;
     }
     if (!otlp_assembly_begin(self->assembly, request, &self->spans, sw_mono_ns(self->clock))) {
         self->refused++;
@@ -141,6 +141,10 @@ sw_otlp_taken sw_otlp_source_take(sw_source *source, sw_otlp_text request, uint6
         snprintf(why, SW_OTLP_WHY, "spans without trace id or span id were not taken");
     }
     return SW_OTLP_TAKEN;
+}
+
+void sw_otlp_source_refused(sw_source *source) {
+    self_of(source)->sent.refused++;
 }
 
 /* ---- polling ---- */

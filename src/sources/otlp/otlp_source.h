@@ -45,11 +45,15 @@ sw_source *sw_otlp_source_new(uv_loop_t *loop, const sw_clock *clock, sw_metrics
 typedef enum sw_otlp_taken {
     SW_OTLP_TAKEN,     /* but for *rejected spans without ids; `why` says so then */
     SW_OTLP_MALFORMED, /* nothing was taken; `why` */
+    SW_OTLP_TOO_LARGE, /* nothing was taken, and there can never be room for so much in one request; `why` */
     SW_OTLP_BUSY,      /* nothing was taken: there is no room now */
 } sw_otlp_taken;
 
 /* Takes an ExportTraceServiceRequest in protobuf. */
 sw_otlp_taken sw_otlp_source_take(sw_source *source, sw_otlp_text request, uint64_t *rejected,
                                   char why[SW_OTLP_WHY]);
+
+/* A request was refused for good (it cannot be read, or is too large): its sender gives its spans up. */
+void sw_otlp_source_refused(sw_source *source);
 
 #endif

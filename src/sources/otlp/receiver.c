@@ -33,6 +33,9 @@ static void count(int status, void *arg) {
     char code[8];
     snprintf(code, sizeof code, "%d", status);
     sw_metric_add(receiver->m_requests, 1, code);
+    if (status == 400 || status == 413) {
+        sw_otlp_source_refused(receiver->source);
+    }
 }
 
 static void reply(const struct request *request, int status, const sw_buf *body) {
@@ -103,6 +106,9 @@ static void take(const struct request *request, sw_otlp_text body) {
     switch (sw_otlp_source_take(request->receiver->source, body, &rejected, why)) {
     case SW_OTLP_MALFORMED:
         refuse(request, 400, SW_OTLP_INVALID_ARGUMENT, why);
+        return;
+    case SW_OTLP_TOO_LARGE:
+        refuse(request, 413, SW_OTLP_RESOURCE_EXHAUSTED, why);
         return;
     case SW_OTLP_BUSY:
         ask_to_wait(request);
