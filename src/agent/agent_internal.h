@@ -252,11 +252,9 @@ void sw_applying_cancel(sw_applying *applying); /* NULL is fine */
 void sw_applying_open(sw_agent *agent);
 void sw_applying_close(sw_agent *agent);
 
-/* Writes a notification: a row for each receiver that its routes lead to, in the batch being filled. */
-void sw_alerting_notify(const sw_alert *alert, sw_notice notice, void *agent);
 /* When a repetition of it is due for the first of the receivers that routes lead to. */
 int64_t sw_alerting_repeat_at(const sw_agent *agent, const sw_alert *alert);
-/* For one receiver, whatever the routes say. */
+/* Writes a notification: a row for the receiver in the batch being filled, whatever the routes say. */
 void sw_alerting_notify_one(sw_agent *agent, const sw_alert *alert, sw_notice notice, const char *receiver);
 /* What was withheld and may be told now: begins to tell it. */
 void sw_alerting_tell_withheld(sw_agent *agent);

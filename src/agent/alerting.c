@@ -173,7 +173,7 @@ static void notify(sw_agent *agent, const sw_alert *alert, sw_notice notice, con
     sw_buf_release(&body);
 }
 
-void sw_alerting_notify(const sw_alert *alert, sw_notice notice, void *arg) {
+static void notify_routes(const sw_alert *alert, sw_notice notice, void *arg) {
     sw_agent *agent = arg;
     sw_evaluation_told(agent->evaluation, alert, notice);
     notify(agent, alert, notice, NULL);
@@ -252,7 +252,7 @@ static const sw_culprit *culprit(const sw_alert *alert, void *arg) {
 
 static sw_alerts_sink sink_of(sw_agent *agent) {
     return (sw_alerts_sink){
-        .notify = sw_alerting_notify,
+        .notify = notify_routes,
         .changed = changed,
         .removed = removed,
         .reported = reported,

@@ -4,9 +4,6 @@
  */
 #include "agent/explain.h"
 
-#include <ctype.h>
-#include <string.h>
-
 void sw_explain_reply(sw_http_exchange *exchange, json_t *data) {
     sw_api_reply_json(exchange, 200, json_pack("{s:s, s:o}", "status", "success", "data", data));
 }
@@ -15,20 +12,6 @@ void sw_explain_refuse(sw_http_exchange *exchange, int status, const char *messa
     json_t *text = json_string(message);
     sw_api_reply_json(exchange, status,
                       json_pack("{s:o}", "error", text != NULL ? text : json_string("not UTF-8")));
-}
-
-/* Upper case and missing zeros are forgiven. False when it is no trace id. */
-static bool read_trace_id(const char *text, char out[SW_TRACE_ID_LEN + 1]) {
-    size_t len = strlen(text);
-    if (len == 0 || len > SW_TRACE_ID_LEN || strspn(text, "0123456789abcdefABCDEF") != len) {
-        return false;
-    }
-    memset(out, '0', SW_TRACE_ID_LEN - len);
-    for (size_t i = 0; i < len; i++) {
-        out[SW_TRACE_ID_LEN - len + i] = (char)tolower((unsigned char)text[i]);
-    }
-    out[SW_TRACE_ID_LEN] = '\0';
-    return true;
 }
 
 static void get_explain(sw_http_exchange *exchange, void *arg) {
@@ -40,7 +23,7 @@ static void get_explain(sw_http_exchange *exchange, void *arg) {
         sw_explain_alert(agent, exchange, fingerprint);
     } else if (fingerprint != NULL || (rule == NULL && trace == NULL)) {
         sw_explain_refuse(exchange, 400, "give fingerprint, or rule and trace (or one of these two)");
-    } else if (trace != NULL && !read_trace_id(trace, trace_id)) {
+    } else if (trace != NULL && !sw_trace_id_read(trace, trace_id)) {
         sw_explain_refuse(exchange, 400, "trace must be a trace id, 32 hex digits");
     } else {
         sw_explain_rule(agent, exchange, rule, trace != NULL ? trace_id : NULL);

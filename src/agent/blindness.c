@@ -145,23 +145,13 @@ static void look_at_failing(struct list *list) {
     }
 }
 
-static const sw_detector *detector_named(const sw_agent *agent, const char *name) {
-    for (size_t i = 0; i < sw_detectors_count(agent->detectors); i++) {
-        const sw_detector *detector = sw_detectors_at(agent->detectors, i);
-        if (sw_streq(sw_detector_name(detector), name)) {
-            return detector;
-        }
-    }
-    return NULL;
-}
-
 /* A detector is not told to be behind, or silent, for what has an alert already: the source is away, or the
  * detector fails. */
 static void look_at_progress(const char *name, const sw_feed *feed, int64_t judged_until_s,
                              int64_t seen_until_s, void *arg) {
     struct list *list = arg;
     const sw_agent *agent = list->agent;
-    const sw_detector *detector = detector_named(agent, name);
+    const sw_detector *detector = sw_detectors_running(agent->detectors, name);
     (void)seen_until_s;
     if (detector == NULL || !sw_detector_ready(detector) || !sw_detector_watches(detector, feed->number) ||
         judged_until_s == 0 || sw_feed_is_away(feed)) {

@@ -68,11 +68,9 @@ void sw_commit_detector(const sw_feed *feed, const char *detector, int64_t judge
 static void acknowledge_states(sw_agent *agent, const sw_pending *pending) {
     for (size_t i = 0; i < pending->n_states; i++) {
         const struct detector_state *entry = &pending->states[i];
-        for (size_t j = 0; j < sw_detectors_count(agent->detectors); j++) {
-            sw_detector *detector = sw_detectors_at(agent->detectors, j);
-            if (sw_streq(sw_detector_name(detector), entry->detector)) {
-                sw_detector_commit(detector, entry->state, entry->len, entry->version);
-            }
+        sw_detector *detector = sw_detectors_running(agent->detectors, entry->detector);
+        if (detector != NULL) {
+            sw_detector_commit(detector, entry->state, entry->len, entry->version);
         }
     }
 }

@@ -91,25 +91,15 @@ static void trace_known(const sw_trace *trace, const char *message, void *arg) {
     }
 }
 
-/* Where the source has no more to give than what it listed. */
-static void look_at_list(struct look *look) {
-    sw_source *source = look->wanted->culprits->source;
-    size_t n = 0;
-    const sw_trace *const *traces = source->ops->traces(source, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (sw_streq(traces[i]->id, look->trace_id)) {
-            look_at(look, traces[i]);
-            return;
-        }
-    }
-}
-
 static void look_for(struct look *look) {
     sw_culprits *culprits = look->wanted->culprits;
     sw_agent *agent = culprits->agent;
     sw_source *source = culprits->source;
     if (source->ops->fetch_trace == NULL) {
-        look_at_list(look);
+        const sw_trace *listed = sw_source_listed(source, look->trace_id); /* as whole as it is known */
+        if (listed != NULL) {
+            look_at(look, listed);
+        }
         return;
     }
     int64_t wait_ms = (culprits->until_mono_ns - sw_mono_ns(agent->clock)) / SW_NS_PER_MS;

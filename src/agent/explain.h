@@ -18,6 +18,8 @@ json_t *sw_explain_forgotten(const sw_evaluations *evaluations, const char *pref
 /* What an evaluation meant for the alert, in words. `finding` and `verdict`
  * are the record's, NULL when it has none about this alert. */
 void sw_explain_verdict(const json_t *record, const json_t *finding, const json_t *verdict, sw_buf *out);
+/* As RFC 3339. */
+void sw_explain_append_time(sw_buf *out, int64_t at_ns);
 /* What became of the alert in the record; NULL when it says nothing of it. */
 const json_t *sw_explain_verdict_on(const json_t *record, const char *fingerprint);
 

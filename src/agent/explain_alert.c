@@ -12,7 +12,7 @@ static const char *text_of(const json_t *object, const char *name) {
     return json_string_value(json_object_get(object, name));
 }
 
-static void append_time(sw_buf *out, int64_t at_ns) {
+void sw_explain_append_time(sw_buf *out, int64_t at_ns) {
     char text[32];
     sw_format_rfc3339(at_ns, text);
     sw_buf_append_str(out, text);
@@ -108,7 +108,7 @@ static void append_notice(const char *notice, const json_t *verdict, sw_buf *out
     sw_buf_append_str(out, notice_text(notice));
     if (sw_streq(notice, "resolved")) {
         sw_buf_append_str(out, ", found last at ");
-        append_time(out, json_integer_value(json_object_get(verdict, "last_seen_ns")));
+        sw_explain_append_time(out, json_integer_value(json_object_get(verdict, "last_seen_ns")));
     }
 }
 
@@ -118,12 +118,12 @@ static void append_state(const json_t *record, const json_t *verdict, sw_buf *ou
     if (sw_streq(state, "pending")) {
         bool begins = starts >= json_integer_value(json_object_get(record, "at_ns"));
         sw_buf_append_str(out, begins ? "begins to be pending, fires at " : "pending, fires at ");
-        append_time(out, after(starts, json_number_value(json_object_get(verdict, "for_s"))));
+        sw_explain_append_time(out, after(starts, json_number_value(json_object_get(verdict, "for_s"))));
     } else if (sw_streq(state, "firing")) {
         int64_t told = json_integer_value(json_object_get(verdict, "last_notified_ns"));
         sw_buf_append_str(out, told > 0 ? "goes on, told before at " : "goes on, not told yet");
         if (told > 0) {
-            append_time(out, told);
+            sw_explain_append_time(out, told);
         }
     } else {
         sw_buf_append_str(out, sw_streq(state, "resolved")
@@ -293,11 +293,11 @@ static void append_when_told(const sw_agent *agent, const sw_alert *alert, const
     const char *reason = sw_silencing_reason(agent, alert);
     if (alert->last_notified_ns > 0) {
         sw_buf_append_str(out, "; told at ");
-        append_time(out, alert->last_notified_ns);
+        sw_explain_append_time(out, alert->last_notified_ns);
         sw_buf_append_str(out, sw_alert_label(alert, "trace_id") != NULL ? ", and not again"
                                                                          : ", and again not before ");
         if (sw_alert_label(alert, "trace_id") == NULL) {
-            append_time(out, sw_alerting_repeat_at(agent, alert));
+            sw_explain_append_time(out, sw_alerting_repeat_at(agent, alert));
         }
     } else {
         sw_buf_append_str(out, "; not told yet");
@@ -315,26 +315,26 @@ static json_t *standing(const sw_agent *agent, const sw_alert *alert, const char
     sw_buf_init(&out, TEXT_MAX);
     if (alert->state == SW_ALERT_PENDING) {
         sw_buf_append_str(&out, "pending since ");
-        append_time(&out, alert->starts_at_ns);
+        sw_explain_append_time(&out, alert->starts_at_ns);
         sw_buf_append_str(&out, ", fires at ");
-        append_time(&out, after(alert->starts_at_ns, alert->for_s));
+        sw_explain_append_time(&out, after(alert->starts_at_ns, alert->for_s));
         sw_buf_append_str(&out, " if it is found until then");
     } else if (alert->state == SW_ALERT_FIRING) {
         sw_buf_append_str(&out, "firing since ");
-        append_time(&out, alert->fired_at_ns);
+        sw_explain_append_time(&out, alert->fired_at_ns);
         sw_buf_append_str(&out, ", found last at ");
-        append_time(&out, alert->last_seen_ns);
+        sw_explain_append_time(&out, alert->last_seen_ns);
         sw_buf_append_str(&out, alert->keep_firing_s > 0 ? ", and over when a whole window after "
                                                          : ", and over when a whole window does not show it");
         if (alert->keep_firing_s > 0) {
-            append_time(&out, after(alert->last_seen_ns, alert->keep_firing_s));
+            sw_explain_append_time(&out, after(alert->last_seen_ns, alert->keep_firing_s));
             sw_buf_append_str(&out, " does not show it");
         }
         append_when_told(agent, alert, inhibited_by, &out);
     } else {
         const char *reason = sw_silencing_reason(agent, alert);
         sw_buf_append_str(&out, "over since ");
-        append_time(&out, alert->ends_at_ns);
+        sw_explain_append_time(&out, alert->ends_at_ns);
         sw_buf_printf(&out, "; its end is kept back: %s", reason != NULL ? reason : "until the next tick");
     }
     json_t *text = json_string(out.data);

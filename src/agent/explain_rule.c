@@ -160,16 +160,6 @@ static void answer(sw_rule_question *question) {
 
 static void ask_next(sw_rule_question *question);
 
-static sw_detector *find_detector(const sw_agent *agent, const char *name) {
-    for (size_t i = 0; i < sw_detectors_count(agent->detectors); i++) {
-        sw_detector *detector = sw_detectors_at(agent->detectors, i);
-        if (sw_streq(sw_detector_name(detector), name)) {
-            return detector;
-        }
-    }
-    return NULL;
-}
-
 static json_t *explanation_json(const sw_agent *agent, const sw_explanation *explanation) {
     static const char *const names[] = {"ok", "unknown", "failed"};
     json_t *findings = json_array(), *lines = json_array();
@@ -279,7 +269,7 @@ static bool ask(sw_rule_question *question, const struct task *task, sw_detector
 static void ask_next(sw_rule_question *question) {
     for (; question->at < question->n_tasks; question->at++) {
         const struct task *task = &question->tasks[question->at];
-        sw_detector *detector = find_detector(question->agent, task->detector);
+        sw_detector *detector = sw_detectors_running(question->agent->detectors, task->detector);
         if (detector != NULL && ask(question, task, detector)) {
             return;
         }
@@ -312,7 +302,7 @@ static void add_tasks(sw_rule_question *question, const sw_detector *detector) {
 
 static void ask_all(sw_rule_question *question) {
     const sw_agent *agent = question->agent;
-    bool one = question->rule != NULL && find_detector(agent, question->rule) != NULL;
+    bool one = question->rule != NULL && sw_detectors_running(agent->detectors, question->rule) != NULL;
     question->by_type = question->rule != NULL && !one;
     for (size_t i = 0; i < sw_detectors_count(agent->detectors) && question->n_tasks < TASKS_MAX; i++) {
         const sw_detector *detector = sw_detectors_at(agent->detectors, i);
@@ -381,15 +371,12 @@ static void fetch_from(sw_rule_question *question, int number) {
 static void look_for_trace(sw_rule_question *question) {
     for (int i = 0; i < SW_SOURCES; i++) {
         sw_feed *feed = &question->agent->feeds[i];
-        size_t n = 0;
-        const sw_trace *const *traces =
-            feed->source != NULL ? feed->source->ops->traces(feed->source, &n) : NULL;
-        for (size_t k = 0; k < n; k++) {
-            if (sw_streq(traces[k]->id, question->trace_id)) {
-                take_trace(question, traces[k], feed);
-                ask_all(question);
-                return;
-            }
+        const sw_trace *listed =
+            feed->source != NULL ? sw_source_listed(feed->source, question->trace_id) : NULL;
+        if (listed != NULL) {
+            take_trace(question, listed, feed);
+            ask_all(question);
+            return;
         }
     }
     fetch_from(question, 0);

@@ -146,23 +146,6 @@ static bool is_wanted(const sw_trace *trace, const sw_wants *wants) {
            (wants->errors && trace->status == SW_STATUS_ERROR);
 }
 
-static bool is_listed(const sw_source *source, const char *trace_id) {
-    size_t n = 0;
-    const sw_trace *const *traces = source->ops->traces(source, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (sw_streq(traces[i]->id, trace_id)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void append_time(sw_buf *out, int64_t at_ns) {
-    char text[32];
-    sw_format_rfc3339(at_ns, text);
-    sw_buf_append_str(out, text);
-}
-
 static void append_wants(const sw_wants *wants, sw_buf *out) {
     if (wants->min_duration_ms >= 0) {
         sw_buf_printf(out, "longer than %.6g ms%s", wants->min_duration_ms,
@@ -192,17 +175,17 @@ static void append_why_not(const sw_trace_question *question, const sw_detector 
         append_wants(&wants, out);
         sw_buf_printf(out, "; this one took %.6g ms, status %s", trace->duration_ms,
                       sw_status_name(trace->status));
-    } else if (is_listed(feed->source, question->trace_id)) {
+    } else if (sw_source_listed(feed->source, question->trace_id) != NULL) {
         sw_buf_append_str(out, "not judged yet: it is seen, and waits for the next evaluation");
     } else if (horizon_s > 0 && end_ns >= horizon_s * SW_NS_PER_S) {
         sw_buf_append_str(out, "not judged yet: it ended at ");
-        append_time(out, end_ns);
+        sw_explain_append_time(out, end_ns);
         sw_buf_append_str(out, ", and now what ended before ");
-        append_time(out, horizon_s * SW_NS_PER_S);
+        sw_explain_append_time(out, horizon_s * SW_NS_PER_S);
         sw_buf_append_str(out, " is old enough to be judged");
     } else if (end_ns < origin_s * SW_NS_PER_S) {
         sw_buf_append_str(out, "too old: it ended before the time that this agent watches, which began at ");
-        append_time(out, origin_s * SW_NS_PER_S);
+        sw_explain_append_time(out, origin_s * SW_NS_PER_S);
     } else if (sw_wall_ns(agent->clock) - end_ns > SW_AGENT_REMEMBER_NS) {
         sw_buf_append_str(out, "not known any more: what was judged is remembered for 24 hours");
     } else {

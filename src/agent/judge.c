@@ -412,12 +412,10 @@ static void start_waiting(sw_agent *agent, const char *name) {
     sw_progress *progress = NULL;
     while ((progress = find_evaluation(agent, name, true)) != NULL) {
         progress->waits = false;
-        for (size_t i = 0; i < sw_detectors_count(agent->detectors); i++) {
-            sw_detector *detector = sw_detectors_at(agent->detectors, i);
-            if (sw_streq(sw_detector_name(detector), name)) {
-                call_next(progress, detector);
-                return;
-            }
+        sw_detector *detector = sw_detectors_running(agent->detectors, name);
+        if (detector != NULL) {
+            call_next(progress, detector);
+            return;
         }
         sw_progress_clear(progress);
         sw_tick_evaluated(agent);

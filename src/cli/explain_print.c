@@ -26,7 +26,8 @@ static char *take(sw_buf *out) {
 
 /* ---- cells ---- */
 
-char *sw_explain_time(const char *rfc3339) {
+/* "2026-03-01 10:00:05" of RFC 3339, always UTC. */
+static char *time_text(const char *rfc3339) {
     const char *end = strpbrk(rfc3339, ".Z");
     char *text = xstrndup(rfc3339, end != NULL ? (size_t)(end - rfc3339) : strlen(rfc3339));
     char *t = strchr(text, 'T');
@@ -36,7 +37,8 @@ char *sw_explain_time(const char *rfc3339) {
     return text;
 }
 
-char *sw_explain_window(const json_t *call) {
+/* "10:00:00 60 s" of a call: when its window ended, and how long it was. */
+static char *window_text(const json_t *call) {
     if (!json_is_object(call)) {
         return xstrdup("-");
     }
@@ -51,14 +53,16 @@ char *sw_explain_window(const json_t *call) {
                      json_integer_value(json_object_get(call, "revision")) > 0 ? " again" : "");
 }
 
-char *sw_explain_whole(const json_t *call) {
+/* "yes", or why it was not whole. */
+static char *whole_text(const json_t *call) {
     if (!json_is_object(call)) {
         return xstrdup("-");
     }
     return xstrdup(json_is_false(json_object_get(call, "complete")) ? text_of(call, "reason") : "yes");
 }
 
-char *sw_explain_values(const json_t *finding) {
+/* "1500 > 1000, usually 104": a finding's value, threshold and baseline. */
+static char *values_text(const json_t *finding) {
     char *value = sw_json_member(finding, "value"), *threshold = sw_json_member(finding, "threshold"),
          *baseline = sw_json_member(finding, "baseline");
     bool over = json_number_value(json_object_get(finding, "value")) >
@@ -82,7 +86,7 @@ static char *found_text(const json_t *finding) {
     if (!json_is_object(finding)) {
         return xstrdup("-");
     }
-    char *values = sw_explain_values(finding);
+    char *values = values_text(finding);
     json_int_t traces = json_integer_value(json_object_get(finding, "n_traces"));
     char *text = traces == 0         ? xstrdup(values[0] != '\0' ? values : "yes")
                  : values[0] != '\0' ? xasprintf("%s, traces: %lld", values, (long long)traces)
@@ -124,7 +128,7 @@ static void add_heads(sw_text_table *table, const char *const *heads) {
 
 static char *why_text(const json_t *alert) {
     const json_t *why = json_object_get(alert, "why");
-    char *values = sw_explain_values(why), *samples = sw_json_member(why, "samples"),
+    char *values = values_text(why), *samples = sw_json_member(why, "samples"),
          *baseline_samples = sw_json_member(why, "baseline_samples"),
          *window = sw_json_member(why, "window_secs");
     char *text = xasprintf("%s%s%s%s%s%s%s%s s, %s", values, baseline_samples[0] != '\0' ? " in " : "",
@@ -163,9 +167,9 @@ static bool is_quiet(const json_t *row, const json_t *before) {
 
 static void add_row(sw_text_table *table, const json_t *row, size_t more) {
     const json_t *call = json_object_get(row, "window");
-    add_cell(table, sw_explain_time(text_of(row, "at")));
-    add_cell(table, sw_explain_window(call));
-    add_cell(table, sw_explain_whole(call));
+    add_cell(table, time_text(text_of(row, "at")));
+    add_cell(table, window_text(call));
+    add_cell(table, whole_text(call));
     add_cell(table, requests_text(json_object_get(row, "requests")));
     add_cell(table, found_text(json_object_get(row, "finding")));
     add_cell(table, more == 0 ? xstrdup(text_of(row, "verdict"))
@@ -204,7 +208,7 @@ static char *reports_text(const json_t *reports) {
     const json_t *one = NULL;
     size_t i = 0;
     json_array_foreach(reports, i, one) {
-        char *at = sw_explain_time(text_of(one, "at"));
+        char *at = time_text(text_of(one, "at"));
         sw_buf_printf(&out, "%s%s at %s", out.len > 0 ? "; " : "", text_of(one, "type"), at);
         if (has(one, "fingerprint")) {
             sw_buf_printf(&out, ", in alert %s (%s)", text_of(one, "fingerprint"),
@@ -273,7 +277,7 @@ static char *result_text(const json_t *now) {
     }
     size_t i = 0;
     json_array_foreach(findings, i, one) {
-        char *values = sw_explain_values(one);
+        char *values = values_text(one);
         sw_buf_printf(&out, "%s%s%s%s", out.len > 0 ? "; " : "", text_of(one, "type"),
                       values[0] != '\0' ? ": " : "", values);
         free(values);
@@ -294,7 +298,7 @@ static char *judged_text(const json_t *detector) {
     if (has(detector, "why_not")) {
         return xasprintf("no: %s", text_of(detector, "why_not"));
     }
-    return has(detector, "judged_at") ? sw_explain_time(text_of(detector, "judged_at")) : xstrdup("");
+    return has(detector, "judged_at") ? time_text(text_of(detector, "judged_at")) : xstrdup("");
 }
 
 static void add_evaluations(sw_text_table *table, const json_t *rows) {
@@ -302,7 +306,7 @@ static void add_evaluations(sw_text_table *table, const json_t *rows) {
     size_t i = 0, k = 0;
     json_array_foreach(rows, i, row) {
         const json_t *call = json_object_get(row, "window");
-        char *at = sw_explain_time(text_of(row, "at")), *window = sw_explain_window(call);
+        char *at = time_text(text_of(row, "at")), *window = window_text(call);
         sw_buf out;
         sw_buf_init(&out, TEXT_MAX);
         sw_buf_printf(&out, "%s, window %s: %.6g ms, status %s: ", at, window,
@@ -313,7 +317,7 @@ static void add_evaluations(sw_text_table *table, const json_t *rows) {
             sw_buf_append_str(&out, "nothing found");
         }
         json_array_foreach(json_object_get(row, "findings"), k, finding) {
-            char *values = sw_explain_values(finding);
+            char *values = values_text(finding);
             sw_buf_printf(&out, "%s%s %s: %s", k > 0 ? "; " : "", text_of(finding, "type"), values,
                           text_of(finding, "verdict"));
             free(values);

@@ -80,22 +80,6 @@ static void take_duration(const struct tree *tree, const sw_route_config *route,
 
 /* ---- lists of texts ---- */
 
-static void release_list(sw_string_list *list) {
-    for (size_t i = 0; i < list->n; i++) {
-        free(list->items[i]);
-    }
-    free(list->items);
-    *list = (sw_string_list){0};
-}
-
-static sw_string_list copy_list(const char *const *items, size_t n) {
-    sw_string_list list = {xcalloc(n + 1, sizeof(char *)), n};
-    for (size_t i = 0; i < n; i++) {
-        list.items[i] = xstrdup(items[i]);
-    }
-    return list;
-}
-
 static void take_matchers(const struct tree *tree, sw_route_config *route, const json_t *value) {
     size_t n = 0;
     const char **items = sw_table_list(value, &n);
@@ -104,8 +88,8 @@ static void take_matchers(const struct tree *tree, sw_route_config *route, const
                 "must be a list of at most 64 texts, such as { 'service=\"checkout\"', "
                 "'severity=~\"warning|critical\"' }");
     } else {
-        release_list(&route->matchers);
-        route->matchers = copy_list(items, n);
+        sw_string_list_release(&route->matchers);
+        route->matchers = sw_string_list_copy(items, n);
     }
     free(items);
 }
@@ -130,7 +114,7 @@ static void take_group_by(const struct tree *tree, sw_route_config *route, const
                 "must be a list of labels, such as { \"type\", \"service\" }; {} for one group, { \"...\" } "
                 "for none");
     } else if (n == 1 && strcmp(items[0], ALL_LABELS) == 0) {
-        release_list(&route->group_by);
+        sw_string_list_release(&route->group_by);
         route->grouped = false;
     } else if (has_all_labels(items, n)) {
         mistake(tree, route, "group_by", "\"...\" cannot be used together with labels");
@@ -153,8 +137,8 @@ void sw_route_release(sw_route_config *route) {
     free(route->name);
     free(route->key);
     free(route->receiver);
-    release_list(&route->matchers);
-    release_list(&route->group_by);
+    sw_string_list_release(&route->matchers);
+    sw_string_list_release(&route->group_by);
     *route = (sw_route_config){0};
 }
 
@@ -206,9 +190,9 @@ static void take_routes(struct tree *tree, sw_route_config *route, const json_t 
         *child = (sw_route_config){
             .name = xasprintf("%s.routes[%zu]", route->name, i + 1),
             .receiver = xstrdup(route->receiver),
-            .matchers = copy_list(NULL, 0),
+            .matchers = sw_string_list_copy(NULL, 0),
             .grouped = route->grouped,
-            .group_by = copy_list((const char *const *)route->group_by.items, route->group_by.n),
+            .group_by = sw_string_list_copy((const char *const *)route->group_by.items, route->group_by.n),
             .group_wait_ms = route->group_wait_ms,
             .group_interval_ms = route->group_interval_ms,
             .repeat_interval_ms = route->repeat_interval_ms,
@@ -320,9 +304,9 @@ void sw_loader_make_route(sw_loader *loader) {
     config->route = (sw_route_config){
         .name = xstrdup("route"),
         .receiver = xstrdup(SW_RECEIVER_WEBHOOK),
-        .matchers = copy_list(NULL, 0),
+        .matchers = sw_string_list_copy(NULL, 0),
         .grouped = by->n > 0 && !has_all_labels((const char *const *)by->items, by->n),
-        .group_by = copy_list((const char *const *)by->items, by->n),
+        .group_by = sw_string_list_copy((const char *const *)by->items, by->n),
         .group_wait_ms = config->group_wait_secs * 1000,
         .group_interval_ms = config->group_interval_secs * 1000,
         .repeat_interval_ms = config->repeat_interval_secs * 1000,

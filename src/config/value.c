@@ -109,12 +109,20 @@ static int set_text(char **out, const sw_setting *setting, const char *text, cha
     return 0;
 }
 
-static void list_release(sw_string_list *list) {
+void sw_string_list_release(sw_string_list *list) {
     for (size_t i = 0; i < list->n; i++) {
         free(list->items[i]);
     }
     free(list->items);
     *list = (sw_string_list){0};
+}
+
+sw_string_list sw_string_list_copy(const char *const *items, size_t n) {
+    sw_string_list list = {xcalloc(n + 1, sizeof(char *)), n};
+    for (size_t i = 0; i < n; i++) {
+        list.items[i] = xstrdup(items[i]);
+    }
+    return list;
 }
 
 int sw_value_set_list_at(void *out, const sw_setting *setting, const char *const *items, size_t n,
@@ -125,11 +133,11 @@ int sw_value_set_list_at(void *out, const sw_setting *setting, const char *const
         list.items[list.n++] = item;
         *why = sw_check_item(setting, item, i + 1, (const char *const *)list.items, list.n - 1);
         if (*why != NULL) {
-            list_release(&list);
+            sw_string_list_release(&list);
             return -1;
         }
     }
-    list_release(out);
+    sw_string_list_release(out);
     *(sw_string_list *)out = list;
     return 0;
 }
@@ -265,10 +273,7 @@ void sw_value_copy_at(void *to, const void *from, const sw_setting *setting) {
         break;
     case SW_TYPE_LIST:
     case SW_TYPE_HEADERS:
-        *(sw_string_list *)to = (sw_string_list){xcalloc(list->n + 1, sizeof(char *)), list->n};
-        for (size_t i = 0; i < list->n; i++) {
-            ((sw_string_list *)to)->items[i] = xstrdup(list->items[i]);
-        }
+        *(sw_string_list *)to = sw_string_list_copy((const char *const *)list->items, list->n);
         break;
     case SW_TYPE_SECTION:
         break;
@@ -295,7 +300,7 @@ char *sw_value_quote(const sw_setting *setting, const char *text) {
 
 void sw_value_release_at(void *value, const sw_setting *setting) {
     if (sw_setting_is_list(setting)) {
-        list_release(value);
+        sw_string_list_release(value);
     } else if (setting->type >= SW_TYPE_STRING) {
         free(*(char **)value);
         *(char **)value = NULL;

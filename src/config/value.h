@@ -25,4 +25,7 @@ char *sw_value_show(const sw_config *config, const sw_setting *setting);
 char *sw_value_quote(const sw_setting *setting, const char *text);
 void sw_value_release(sw_config *config, const sw_setting *setting);
 
+sw_string_list sw_string_list_copy(const char *const *items, size_t n);
+void sw_string_list_release(sw_string_list *list);
+
 #endif

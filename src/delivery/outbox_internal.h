@@ -48,7 +48,7 @@ typedef enum sw_entry_state {
 } sw_entry_state;
 
 typedef struct sw_lane sw_lane;
-typedef struct sw_told sw_told; /* an alert with rows in the lane of a group */
+typedef struct sw_lane_alert sw_lane_alert; /* an alert with rows in the lane of a group */
 
 typedef struct sw_entry {
     sw_outbox *outbox;
@@ -63,7 +63,7 @@ typedef struct sw_entry {
     sw_attempt *attempt;
     void *formatting; /* the format's handle: the attempt begins when it is done */
     sw_lane *lane;
-    sw_told **told; /* the alerts that it tells, in the lane of a group */
+    sw_lane_alert **told; /* the alerts that it tells, in the lane of a group */
     size_t n_told;
     struct sw_entry *next; /* in the lane */
     UT_hash_handle hh;     /* by id, in the order of ids */
@@ -81,10 +81,10 @@ struct sw_lane {
 
 typedef struct sw_queue {
     sw_entry *entries;
-    sw_lane *lanes;  /* of single alerts, by fingerprint; never empty */
-    sw_lane *groups; /* by key */
-    sw_told *told;   /* by fingerprint */
-    sw_lane **heap;  /* the one whose first row is due first is at 0 */
+    sw_lane *lanes;      /* of single alerts, by fingerprint; never empty */
+    sw_lane *groups;     /* by key */
+    sw_lane_alert *told; /* by fingerprint */
+    sw_lane **heap;      /* the one whose first row is due first is at 0 */
     size_t n_heap, heap_allocated;
     size_t n_live; /* not delivered, not dead */
     size_t bytes;  /* of their bodies */

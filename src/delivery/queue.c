@@ -79,7 +79,7 @@ static void replace(sw_queue *queue, sw_lane *lane) {
 
 /* ---- lanes, and which alerts are told in those of groups ---- */
 
-struct sw_told {
+struct sw_lane_alert {
     sw_lane *lane;
     size_t n; /* entries that tell it */
     UT_hash_handle hh;
@@ -106,7 +106,7 @@ sw_lane *sw_queue_group(sw_queue *queue, const char *key) {
 
 static sw_lane *lane_for(sw_queue *queue, const sw_outbox_row *row) {
     size_t len = strlen(row->fingerprint);
-    sw_told *told = NULL;
+    sw_lane_alert *told = NULL;
     sw_lane *lane = NULL;
     if (row->combined) {
         return sw_queue_group(queue, row->group_key);
@@ -127,7 +127,7 @@ static sw_lane *lane_for(sw_queue *queue, const sw_outbox_row *row) {
 
 bool sw_queue_waits(const sw_queue *queue, const char *fingerprint) {
     size_t len = strlen(fingerprint);
-    const sw_told *told = NULL;
+    const sw_lane_alert *told = NULL;
     const sw_lane *lane = NULL;
     HASH_FIND(hh, queue->told, fingerprint, len, told);
     HASH_FIND(hh, queue->lanes, fingerprint, len, lane);
@@ -135,14 +135,14 @@ bool sw_queue_waits(const sw_queue *queue, const char *fingerprint) {
 }
 
 bool sw_queue_tells(const sw_queue *queue, const char *fingerprint) {
-    sw_told *told = NULL;
+    sw_lane_alert *told = NULL;
     HASH_FIND(hh, queue->told, fingerprint, strlen(fingerprint), told);
     return told != NULL;
 }
 
 void sw_queue_tell(sw_queue *queue, sw_entry *entry, const char *fingerprint) {
     size_t len = strlen(fingerprint);
-    sw_told *told = NULL;
+    sw_lane_alert *told = NULL;
     HASH_FIND(hh, queue->told, fingerprint, len, told);
     if (told == NULL) {
         told = xcalloc(1, sizeof *told + len + 1);
@@ -153,13 +153,13 @@ void sw_queue_tell(sw_queue *queue, sw_entry *entry, const char *fingerprint) {
         return; /* a dead letter that is sent again while the alert waits elsewhere */
     }
     told->n++;
-    entry->told = xrealloc_array(entry->told, entry->n_told + 1, sizeof(sw_told *));
+    entry->told = xrealloc_array(entry->told, entry->n_told + 1, sizeof(sw_lane_alert *));
     entry->told[entry->n_told++] = told;
 }
 
 static void untell(sw_queue *queue, sw_entry *entry) {
     for (size_t i = 0; i < entry->n_told; i++) {
-        sw_told *told = entry->told[i];
+        sw_lane_alert *told = entry->told[i];
         if (--told->n == 0) {
             HASH_DEL(queue->told, told);
             free(told);

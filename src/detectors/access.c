@@ -33,13 +33,18 @@ sw_detector *sw_detectors_at(const sw_detectors *detectors, size_t i) {
     return detectors->running[i];
 }
 
-bool sw_detectors_has(const sw_detectors *detectors, const char *name, int source) {
-    for (size_t i = 0; i < detectors->n_all; i++) {
-        if (sw_streq(detectors->all[i]->name, name)) {
-            return sw_detector_watches(detectors->all[i], source);
+sw_detector *sw_detectors_running(const sw_detectors *detectors, const char *name) {
+    for (size_t i = 0; i < detectors->n_running; i++) {
+        if (sw_streq(detectors->running[i]->name, name)) {
+            return detectors->running[i];
         }
     }
-    return false;
+    return NULL;
+}
+
+bool sw_detectors_has(const sw_detectors *detectors, const char *name, int source) {
+    const sw_detector *detector = sw_detectors_find(detectors, name);
+    return detector != NULL && sw_detector_watches(detector, source);
 }
 
 bool sw_detector_watches(const sw_detector *detector, int source) {

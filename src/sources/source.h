@@ -99,4 +99,7 @@ struct sw_source {
     const sw_source_ops *ops;
 };
 
+/* The trace of this id among those that the source lists now; NULL when it is not among them. */
+const sw_trace *sw_source_listed(const sw_source *source, const char *id);
+
 #endif

@@ -14,6 +14,19 @@ const char *sw_span_kind_name(sw_span_kind kind) {
     return (unsigned)kind < SW_ARRAY_LEN(names) ? names[kind] : names[SW_KIND_UNSPECIFIED];
 }
 
+bool sw_trace_id_read(const char *text, char id[SW_TRACE_ID_LEN + 1]) {
+    size_t len = strlen(text);
+    if (len == 0 || len > SW_TRACE_ID_LEN || strspn(text, "0123456789abcdefABCDEF") != len) {
+        return false;
+    }
+    memset(id, '0', SW_TRACE_ID_LEN - len);
+    for (size_t i = 0; i <= len; i++) {
+        char c = text[i];
+        id[SW_TRACE_ID_LEN - len + i] = (char)(c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c);
+    }
+    return true;
+}
+
 void sw_span_release(sw_span *span) {
     for (size_t i = 0; i < span->n_attributes; i++) {
         free(span->attributes[i].key);

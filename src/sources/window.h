@@ -92,6 +92,10 @@ typedef struct sw_window {
     size_t n_series;
 } sw_window;
 
+/* A trace id as people and scripts write it: leading zeros may be left out, upper case is forgiven. False
+ * when it is none. */
+bool sw_trace_id_read(const char *text, char id[SW_TRACE_ID_LEN + 1]);
+
 void sw_span_release(sw_span *span);
 void sw_trace_release(sw_trace *trace);
 void sw_trace_copy(sw_trace *to, const sw_trace *from); /* deep */

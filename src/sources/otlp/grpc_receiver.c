@@ -227,10 +227,6 @@ void sw_otlp_grpc_stop(sw_otlp_grpc *receiver) {
     }
 }
 
-int sw_otlp_grpc_port(const sw_otlp_grpc *receiver) {
-    return sw_h2_server_port(receiver->server);
-}
-
 bool sw_otlp_grpc_is_local(const sw_otlp_grpc *receiver) {
     return sw_h2_server_is_local(receiver->server);
 }

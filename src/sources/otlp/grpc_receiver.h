@@ -27,7 +27,6 @@ sw_otlp_grpc *sw_otlp_grpc_new(uv_loop_t *loop, const sw_otlp_receiver_options *
 void sw_otlp_grpc_free(sw_otlp_grpc *receiver); /* NULL is fine */
 void sw_otlp_grpc_stop(
     sw_otlp_grpc *receiver); /* from now on senders are asked to come again; NULL is fine */
-int sw_otlp_grpc_port(const sw_otlp_grpc *receiver);
 bool sw_otlp_grpc_is_local(const sw_otlp_grpc *receiver); /* only this machine can send to it */
 
 #endif

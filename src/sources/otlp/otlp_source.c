@@ -257,15 +257,8 @@ static void tell_trace(const otlp_source *self, const char *id, size_t max_spans
         sw_trace_release(&trace);
         return;
     }
-    size_t n = 0;
-    const sw_trace *const *list = otlp_assembly_list(self->assembly, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(list[i]->id, id) == 0) {
-            done(list[i], "", arg);
-            return;
-        }
-    }
-    done(NULL, "the trace is not in memory any more", arg);
+    const sw_trace *listed = sw_source_listed(&self->source, id);
+    done(listed, listed != NULL ? "" : "the trace is not in memory any more", arg);
 }
 
 /* More of it than what was listed. */
@@ -300,24 +293,10 @@ static void tell_as_json(const sw_trace *trace, const char *message, void *arg) 
     sw_buf_release(&out);
 }
 
-/* 32 lower-case digits: leading zeros may be left out. */
-static bool full_id(const char *given, char id[SW_TRACE_ID_LEN + 1]) {
-    size_t len = strlen(given);
-    if (len == 0 || len > SW_TRACE_ID_LEN || strspn(given, "0123456789abcdefABCDEF") != len) {
-        return false;
-    }
-    memset(id, '0', SW_TRACE_ID_LEN - len);
-    for (size_t i = 0; i <= len; i++) {
-        char c = given[i];
-        id[SW_TRACE_ID_LEN - len + i] = (char)(c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c);
-    }
-    return true;
-}
-
 static void *query_trace(sw_source *source, const char *options_json, sw_query_done done, void *arg) {
     char why[SW_JSON_WHY], id[SW_TRACE_ID_LEN + 1];
     json_t *options = sw_json_parse(options_json, strlen(options_json), why);
-    if (full_id(sw_json_peek(options, "id"), id)) {
+    if (sw_trace_id_read(sw_json_peek(options, "id"), id)) {
         struct asked asked = {done, arg};
         tell_trace(self_of(source), id, SPANS_TOLD, tell_as_json, &asked);
     } else {

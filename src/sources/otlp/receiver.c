@@ -205,7 +205,3 @@ void sw_otlp_receiver_stop(sw_otlp_receiver *receiver) {
 bool sw_otlp_receiver_is_local(const sw_otlp_receiver *receiver) {
     return sw_http_server_is_local(receiver->server);
 }
-
-int sw_otlp_receiver_port(const sw_otlp_receiver *receiver) {
-    return sw_http_server_port(receiver->server);
-}

@@ -27,7 +27,6 @@ sw_otlp_receiver *sw_otlp_receiver_new(uv_loop_t *loop, const sw_otlp_receiver_o
 void sw_otlp_receiver_free(sw_otlp_receiver *receiver); /* NULL is fine */
 void sw_otlp_receiver_stop(
     sw_otlp_receiver *receiver); /* from now on senders are asked to come again; NULL is fine */
-int sw_otlp_receiver_port(const sw_otlp_receiver *receiver);
 bool sw_otlp_receiver_is_local(const sw_otlp_receiver *receiver); /* only this machine can send to it */
 
 #endif

@@ -149,8 +149,22 @@ static void names_exist_for_every_value_and_for_wrong_ones(void **state) {
     assert_string_equal(sw_span_kind_name((sw_span_kind)77), "unspecified");
 }
 
+static void a_trace_id_is_read_as_people_write_it(void **state) {
+    (void)state;
+    char id[SW_TRACE_ID_LEN + 1];
+    assert_true(sw_trace_id_read("Af1", id));
+    assert_string_equal(id, "00000000000000000000000000000af1");
+    assert_true(sw_trace_id_read("0123456789ABCDEF0123456789abcdef", id));
+    assert_string_equal(id, "0123456789abcdef0123456789abcdef");
+    assert_false(sw_trace_id_read("", id));
+    assert_false(sw_trace_id_read("12g", id));
+    assert_false(sw_trace_id_read(" 12", id));
+    assert_false(sw_trace_id_read("000000000000000000000000000000001", id));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_trace_id_is_read_as_people_write_it),
         cmocka_unit_test(copy_shares_no_memory),
         cmocka_unit_test(digest_changes_with_every_field),
         cmocka_unit_test(digest_does_not_depend_on_the_order_of_spans),
