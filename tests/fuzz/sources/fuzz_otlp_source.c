@@ -1,7 +1,8 @@
 /*
  * The source that receives spans: requests, made up from the input or its bytes as they are, between steps of
- * the clocks, polls, windows, things forgotten and traces asked for. In little memory, so that all of it has
- * to make room. Whatever comes, each span gets one result, what is shown is whole, and memory stays bounded.
+ * the clocks, polls, windows, things forgotten, traces asked for and searched. In little memory, so that all
+ * of it has to make room. Whatever comes, each span gets one result, what is shown is whole, spans are found
+ * with the resource that they came with, and memory stays bounded.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,12 @@ struct all {
     uint64_t sent;   /* spans in requests that were taken */
     double accepted; /* counts of them, at most */
     bool polled;
+    bool raw; /* some requests were not made up here */
+};
+
+struct searched {
+    const struct all *all;
+    char number[2];
 };
 
 static double metric(const struct all *all, const char *name) {
@@ -80,8 +87,9 @@ static void put_id(sw_buf *out, uint32_t field, uint64_t id, size_t len) {
     otlp_put_bytes(out, field, bytes, len);
 }
 
-static void put_span(struct input *in, sw_buf *spans) {
-    static const char filler[2000] = {'x'};
+/* Its name begins with the number of its resource. */
+static void put_span(struct input *in, unsigned number, sw_buf *spans) {
+    char name[2000] = {(char)('0' + number)};
     sw_buf span, part;
     sw_buf_init(&span, 1 << 20);
     sw_buf_init(&part, 1 << 20);
@@ -91,7 +99,7 @@ static void put_span(struct input *in, sw_buf *spans) {
     if ((shape & 1) != 0) {
         put_id(&span, 4, byte(in), 8);
     }
-    otlp_put_bytes(&span, 5, filler, (shape & 2) != 0 ? sizeof filler : id % 8);
+    otlp_put_bytes(&span, 5, name, (shape & 2) != 0 ? sizeof name : 1 + id % 8);
     otlp_put_varint(&span, 6, shape >> 5);
     uint64_t start_ns =
         (uint64_t)(wall_ns + ((int64_t)byte(in) - 128) * SW_NS_PER_S * ((shape & 4) != 0 ? 60 : 1));
@@ -128,26 +136,63 @@ static void take(struct all *all, sw_otlp_text request) {
     sw_otlp_spans_release(&spans);
 }
 
-static void take_made_up(struct all *all, struct input *in) {
-    sw_buf scope, resource, request;
-    sw_buf_init(&scope, 1 << 20);
-    sw_buf_init(&resource, 1 << 20);
-    sw_buf_init(&request, 1 << 20);
-    unsigned n = byte(in) % 40;
-    for (unsigned i = 0; i < n && in->at < in->end; i++) {
-        put_span(in, &scope);
+static void put_attribute(sw_buf *out, const char *key, const char *text) {
+    sw_buf value, pair;
+    sw_buf_init(&value, 1 << 10);
+    sw_buf_init(&pair, 1 << 10);
+    otlp_put_bytes(&value, 1, text, strlen(text));
+    otlp_put_bytes(&pair, 1, key, strlen(key));
+    otlp_put_bytes(&pair, 2, value.data, value.len);
+    otlp_put_bytes(out, 1, pair.data, pair.len);
+    sw_buf_release(&value);
+    sw_buf_release(&pair);
+}
+
+/* Which one is told by its attributes; number 0 has none. */
+static void put_resource(unsigned number, sw_buf *out) {
+    const char text[] = {(char)('0' + number), '\0'};
+    sw_buf resource;
+    sw_buf_init(&resource, 1 << 10);
+    if (number > 0) {
+        put_attribute(&resource, "number", text);
+        put_attribute(&resource, "service.name", text);
+        otlp_put_bytes(out, 1, resource.data, resource.len);
     }
-    otlp_put_bytes(&resource, 2, scope.data, scope.len);
-    otlp_put_bytes(&request, 1, resource.data, resource.len);
-    take(all, (sw_otlp_text){request.data, request.len});
-    sw_buf_release(&scope);
     sw_buf_release(&resource);
+}
+
+static void put_resource_spans(struct input *in, unsigned number, unsigned n, sw_buf *request) {
+    sw_buf scope, resource_spans;
+    sw_buf_init(&scope, 1 << 20);
+    sw_buf_init(&resource_spans, 1 << 20);
+    put_resource(number, &resource_spans);
+    for (unsigned i = 0; i < n && in->at < in->end; i++) {
+        put_span(in, number, &scope);
+    }
+    otlp_put_bytes(&resource_spans, 2, scope.data, scope.len);
+    otlp_put_bytes(request, 1, resource_spans.data, resource_spans.len);
+    sw_buf_release(&scope);
+    sw_buf_release(&resource_spans);
+}
+
+/* Of one resource, or of two. */
+static void take_made_up(struct all *all, struct input *in) {
+    unsigned what = byte(in), n = what % 40, number = what / 40;
+    sw_buf request;
+    sw_buf_init(&request, 1 << 20);
+    if (number >= 4) {
+        put_resource_spans(in, number % 4, n / 2, &request);
+        n -= n / 2;
+    }
+    put_resource_spans(in, number, n, &request);
+    take(all, (sw_otlp_text){request.data, request.len});
     sw_buf_release(&request);
 }
 
 static void take_raw(struct all *all, struct input *in) {
     size_t len = byte(in) * 4u, left = (size_t)(in->end - in->at);
     len = len < left ? len : left;
+    all->raw = true;
     take(all, (sw_otlp_text){(const char *)in->at, len});
     in->at += len;
 }
@@ -219,6 +264,39 @@ static void on_fetched(const sw_trace *trace, const char *message, void *arg) {
     }
 }
 
+static const char *told(const json_t *span, const char *of, const char *name) {
+    const char *text =
+        json_string_value(json_object_get(of != NULL ? json_object_get(span, of) : span, name));
+    return text != NULL ? text : "";
+}
+
+static void on_searched(const char *json, size_t len, const char *message, const char *code, void *arg) {
+    const struct searched *searched = arg;
+    char why[SW_JSON_WHY];
+    must(json != NULL || (message != NULL && code != NULL));
+    json_t *answer = json != NULL ? sw_json_parse(json, len, why) : NULL;
+    must((json != NULL) == (answer != NULL));
+    size_t i = 0, k = 0;
+    json_t *trace = NULL, *span = NULL;
+    json_array_foreach(json_object_get(answer, "traces"), i, trace) {
+        must(json_array_size(json_object_get(trace, "spans")) > 0);
+        json_array_foreach(json_object_get(trace, "spans"), k, span) {
+            must(searched->all->raw || (strcmp(told(span, "attributes", "number"), searched->number) == 0 &&
+                                        strcmp(told(span, NULL, "service"), searched->number) == 0 &&
+                                        told(span, NULL, "name")[0] == searched->number[0]));
+        }
+    }
+    json_decref(answer);
+}
+
+static void search(struct all *all, unsigned number) {
+    struct searched searched = {all, {(char)('1' + number % 6), '\0'}};
+    char options[100];
+    snprintf(options, sizeof options, "{\"attributes\": {\"number\": \"%s\"}}", searched.number);
+    must(all->source->ops->query(all->source, "search", options, 100, on_searched, &searched) != NULL);
+    uv_run(&all->loop, UV_RUN_DEFAULT);
+}
+
 static void step(struct all *all, struct input *in) {
     char id[SW_TRACE_ID_LEN + 1];
     unsigned what = byte(in);
@@ -242,6 +320,10 @@ static void step(struct all *all, struct input *in) {
         check_window(all, wall_ns / SW_NS_PER_S - 600, wall_ns / SW_NS_PER_S + 600);
         break;
     case 6:
+        if (what >= 128) {
+            search(all, byte(in));
+            break;
+        }
         snprintf(id, sizeof id, "%032x", byte(in));
         all->source->ops->fetch_trace(all->source, id, 100, on_fetched, NULL);
         break;
