@@ -147,6 +147,19 @@ bool sw_receivers_wait(const sw_agent *agent, const char *name, const char *fing
     return receiver != NULL && receiver->outbox != NULL && sw_outbox_waits(receiver->outbox, fingerprint);
 }
 
+static bool is_known(const char *fingerprint, void *arg) {
+    return sw_alerts_find(((sw_agent *)arg)->alerts, fingerprint) != NULL;
+}
+
+void sw_receivers_sweep(sw_agent *agent) {
+    for (size_t i = 0; i < sw_receivers_count(agent); i++) {
+        const sw_receiver *receiver = sw_receivers_at(agent, i);
+        if (receiver->outbox != NULL) {
+            sw_outbox_sweep(receiver->outbox, is_known, agent);
+        }
+    }
+}
+
 /* ---- all of them ---- */
 
 void sw_receivers_open(sw_agent *agent) {

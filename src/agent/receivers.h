@@ -36,6 +36,8 @@ sw_receiver *sw_receivers_find(const sw_agent *agent, const char *name);
 void sw_receivers_add(sw_agent *agent, const char *name, const sw_notification *notification);
 /* The alert is over, and this receiver is told nothing of that. */
 void sw_receivers_forget(sw_agent *agent, const char *name, const char *fingerprint);
+/* Once in a while: alerts that are gone count in no group any more. */
+void sw_receivers_sweep(sw_agent *agent);
 
 /* Whether what it was told of this alert before has yet to be delivered. */
 bool sw_receivers_wait(const sw_agent *agent, const char *name, const char *fingerprint);

@@ -37,6 +37,7 @@ static void tick_over(sw_agent *agent) {
         sw_receivers_probe(agent);
         sw_heartbeat(agent);
         sw_silencing_sweep(agent);
+        sw_receivers_sweep(agent);
         sw_memory_give_back(agent);
     }
     if (agent->tick_done != NULL) {

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#define SWEEP_MEMBERS 1000 /* looked at in one go */
 #define MAX_MEMBERS 100000 /* of one receiver; what is more is not counted in group_firing */
 
 struct sw_member {
@@ -111,6 +112,28 @@ size_t sw_members_tell(sw_outbox *outbox, sw_lane *lane, const sw_combined *comb
         }
     }
     return n;
+}
+
+/* The ones that were looked at go to the end of the table's order. */
+static void look_later(sw_outbox *outbox, struct sw_member *member) {
+    HASH_DEL(outbox->members, member);
+    HASH_ADD(hh, outbox->members, fingerprint[0], strlen(member->fingerprint), member);
+}
+
+void sw_outbox_sweep(sw_outbox *outbox, bool (*is_known)(const char *fingerprint, void *arg), void *arg) {
+    size_t n = HASH_COUNT(outbox->members), n_forgotten = 0;
+    n = outbox->n_unloaded > 0 ? 0 : n < SWEEP_MEMBERS ? n : SWEEP_MEMBERS;
+    for (; n > 0; n--) {
+        struct sw_member *member = outbox->members;
+        if (is_known(member->fingerprint, arg) || sw_queue_waits(&outbox->queue, member->fingerprint)) {
+            look_later(outbox, member);
+        } else {
+            n_forgotten += sw_members_forget(outbox, sw_records_batch(outbox), member->fingerprint) ? 1 : 0;
+        }
+    }
+    if (n_forgotten > 0) {
+        sw_records_added(outbox, n_forgotten);
+    }
 }
 
 void sw_members_release(sw_outbox *outbox) {

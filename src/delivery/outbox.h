@@ -108,6 +108,9 @@ void sw_outbox_free(sw_outbox *outbox);
 void sw_outbox_add(sw_outbox *outbox, sw_store_batch *batch, const sw_notification *notification);
 /* The alert is over and nothing more is said of it: it does not count as firing in its group any more. */
 void sw_outbox_forget(sw_outbox *outbox, sw_store_batch *batch, const char *fingerprint);
+/* So is what ended and is told to nobody, as alerts of one trace do: looks at some of those that count as
+ * firing in groups, at others with each call, and forgets the ones that are not known any more. */
+void sw_outbox_sweep(sw_outbox *outbox, bool (*is_known)(const char *fingerprint, void *arg), void *arg);
 /* The dead letters with a greater id than `after_id`, by id, at most `limit`. `done` once, from the loop,
  * also when the outbox is gone by then; the rows stay the outbox's. n is -1 when they cannot be read, or the
  * outbox is gone: then it must not be used any more. */

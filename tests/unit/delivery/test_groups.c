@@ -390,6 +390,31 @@ static void what_does_not_fit_in_memory_comes_with_the_next(void **state) {
     assert_settled(f);
 }
 
+static bool is_known(const char *fingerprint, void *arg) {
+    return strchr(arg, fingerprint[0]) != NULL;
+}
+
+/* Alerts of one trace have no end that is told. */
+static void what_ended_without_a_word_does_not_count(void **state) {
+    struct fixture *f = *state;
+    tell(f, "G", "a", "firing");
+    tell(f, "G", "b", "firing");
+    advance_ms(f, WAIT_MS);
+    tell(f, "G", "c", "firing"); /* waits */
+    sw_outbox_sweep(f->outbox, is_known, "b");
+    run_until_idle(f);
+    assert_members(f, 1);
+    advance_ms(f, INTERVAL_MS);
+    sw_outbox_sweep(f->outbox, is_known, "b");
+    restart(f);
+    tell(f, "G", "b", "over");
+    advance_ms(f, INTERVAL_MS);
+    assert_string_equal(told(f), "a firing, b firing; c firing; b over");
+    assert_string_equal(firing(f), "2 2 0");
+    assert_members(f, 0);
+    assert_settled(f);
+}
+
 /* ---- when the store fails ---- */
 
 static void limit_files(rlim_t bytes) {
@@ -449,6 +474,7 @@ int main(void) {
         GROUP_TEST(a_notification_says_how_many_of_the_group_still_fire),
         GROUP_TEST(the_end_comes_in_the_group_in_which_the_beginning_was_told),
         GROUP_TEST(what_nothing_is_said_of_any_more_does_not_count),
+        GROUP_TEST(what_ended_without_a_word_does_not_count),
         GROUP_TEST(what_went_out_long_ago_is_forgotten),
         GROUP_TEST(what_does_not_fit_in_memory_comes_with_the_next),
         GROUP_TEST(when_the_store_is_full_a_group_is_sent_from_memory_and_settled_later),
