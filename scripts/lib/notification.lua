@@ -136,6 +136,17 @@ function notification.title(alert)
   return (alert.status == "resolved" and "RESOLVED " or "") .. alert.anomaly_type .. where
 end
 
+---Of a group, a line about each alert; none for a single one.
+---@param alert spanwatch.Notification
+---@return string[]
+function notification.lines(alert)
+  local lines = {}
+  for _, one in ipairs(notification.is_group(alert) and alert.alerts or {}) do
+    lines[#lines + 1] = notification.title(one) .. ": " .. notification.cut(one.summary, 200)
+  end
+  return lines
+end
+
 ---"high_error_rate of payment: payment fails": the alert that the traces name as the cause.
 ---@param cause spanwatch.NotificationCause
 ---@return string

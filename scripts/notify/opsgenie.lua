@@ -17,11 +17,9 @@ local function encoded(text)
 end
 
 local function description(alert)
-  local lines = { alert.summary }
-  for _, one in ipairs(notification.is_group(alert) and alert.alerts or {}) do
-    lines[#lines + 1] = notification.title(one) .. ": " .. cut(one.summary, 200)
-  end
-  for _, trace in ipairs(alert.traces) do
+  local lines = notification.lines(alert)
+  table.insert(lines, 1, alert.summary)
+  for _, trace in ipairs(notification.traces(alert)) do
     lines[#lines + 1] = trace.url and trace.url .. " " .. cut(notification.about_trace(trace), 200) or nil
   end
   return notification.join(lines, DESCRIPTION_MAX, alert.truncated_alerts)

@@ -14,6 +14,17 @@ test("an alert that fires is created, with the fingerprint as alias", function(t
   t.equal({ body.details.Value, body.details["label region"] }, { "3", "eu" })
 end)
 
+test("the worst trace comes first, and those without a mark last", function(t)
+  local body = t.formatter("opsgenie.lua"):format(t.alert {
+    traces = {
+      { trace_id = "a", url = "https://g/a", duration_ms = 1, marks = {} },
+      { trace_id = "b", url = "https://g/b", duration_ms = 2, marks = { "newest" } },
+      { trace_id = "c", url = "https://g/c", duration_ms = 3, marks = { "worst" } },
+    },
+  })
+  t.contains(body.description, "https://g/c 3 ms, worst\nhttps://g/b 2 ms, newest\nhttps://g/a 1 ms")
+end)
+
 test("what is over is closed by its alias, at another address", function(t)
   local alert = t.alert { status = "resolved" }
   local body, _, path = t.formatter("opsgenie.lua"):format(alert)

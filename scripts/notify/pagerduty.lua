@@ -16,15 +16,6 @@ local function links(alert)
   return #list > 0 and list or nil
 end
 
--- Of a group: what each alert says. PagerDuty takes one event per request, so a group is one incident.
-local function alerts(alert)
-  local lines = {}
-  for _, one in ipairs(alert.alerts) do
-    lines[#lines + 1] = notification.title(one) .. ": " .. cut(one.summary, 200)
-  end
-  return notification.join(lines, ALERTS_MAX, alert.truncated_alerts)
-end
-
 local function details(alert)
   local all = {}
   for _, fact in ipairs(notification.facts(alert)) do
@@ -33,7 +24,10 @@ local function details(alert)
   for name, value in pairs(alert.labels) do
     all["label " .. name] = cut(value, TEXT_MAX)
   end
-  all.Alerts = notification.is_group(alert) and alerts(alert) or nil
+  -- PagerDuty takes one event per request, so a group is one incident.
+  if notification.is_group(alert) then
+    all.Alerts = notification.join(notification.lines(alert), ALERTS_MAX, alert.truncated_alerts)
+  end
   return all
 end
 

@@ -215,22 +215,22 @@ int64_t sw_receiver_oldest_age_ms(const sw_receiver *receiver) {
     return receiver->outbox != NULL ? sw_outbox_oldest_age_ms(receiver->outbox) : 0;
 }
 
-size_t sw_receivers_depth(const sw_agent *agent) {
-    size_t depth = 0;
+/* Over those that are configured. */
+static size_t sum(const sw_agent *agent, size_t (*of)(const sw_outbox *outbox)) {
+    size_t all = 0;
     for (size_t i = 0; i < sw_receivers_count(agent); i++) {
-        const sw_receiver *receiver = sw_receivers_at(agent, i);
-        depth += receiver->outbox != NULL ? sw_outbox_depth(receiver->outbox) : 0;
+        const sw_outbox *outbox = sw_receivers_at(agent, i)->outbox;
+        all += outbox != NULL ? of(outbox) : 0;
     }
-    return depth;
+    return all;
+}
+
+size_t sw_receivers_depth(const sw_agent *agent) {
+    return sum(agent, sw_outbox_depth);
 }
 
 size_t sw_receivers_dead(const sw_agent *agent) {
-    size_t dead = 0;
-    for (size_t i = 0; i < sw_receivers_count(agent); i++) {
-        const sw_receiver *receiver = sw_receivers_at(agent, i);
-        dead += receiver->outbox != NULL ? sw_outbox_dead(receiver->outbox) : 0;
-    }
-    return dead;
+    return sum(agent, sw_outbox_dead);
 }
 
 void sw_receivers_committed(sw_agent *agent) {

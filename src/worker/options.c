@@ -28,6 +28,14 @@ typedef struct host_function {
     option options[12];   /* ends with a NULL name */
 } host_function;
 
+/* What both searches take. */
+#define SEARCH_TERMS                                                                                         \
+    {"service", OPTION_TEXT}, {"operation", OPTION_TEXT}, {"status", OPTION_STATUS},                         \
+        {"min_duration_ms", OPTION_DURATION}, {"max_duration_ms", OPTION_DURATION},                          \
+        {"attributes", OPTION_VALUES}, {"from", OPTION_SECONDS}, {"to", OPTION_SECONDS}, {                   \
+        "limit", OPTION_COUNT                                                                                \
+    }
+
 #define HTTP_OPTIONS                                                                                         \
     {                                                                                                        \
         {"url", OPTION_TEXT}, {"headers", OPTION_TEXTS}, {"body", OPTION_TEXT}, {                            \
@@ -36,31 +44,8 @@ typedef struct host_function {
     }
 
 static const host_function host_functions[] = {
-    {"search",
-     NULL,
-     {{"service", OPTION_TEXT},
-      {"operation", OPTION_TEXT},
-      {"status", OPTION_STATUS},
-      {"min_duration_ms", OPTION_DURATION},
-      {"max_duration_ms", OPTION_DURATION},
-      {"attributes", OPTION_VALUES},
-      {"from", OPTION_SECONDS},
-      {"to", OPTION_SECONDS},
-      {"limit", OPTION_COUNT},
-      {"source", OPTION_SOURCE}}},
-    {"tempo.search",
-     NULL,
-     {{"q", OPTION_TEXT},
-      {"service", OPTION_TEXT},
-      {"operation", OPTION_TEXT},
-      {"status", OPTION_STATUS},
-      {"min_duration_ms", OPTION_DURATION},
-      {"max_duration_ms", OPTION_DURATION},
-      {"attributes", OPTION_VALUES},
-      {"from", OPTION_SECONDS},
-      {"to", OPTION_SECONDS},
-      {"limit", OPTION_COUNT},
-      {"spss", OPTION_COUNT}}},
+    {"search", NULL, {SEARCH_TERMS, {"source", OPTION_SOURCE}}},
+    {"tempo.search", NULL, {SEARCH_TERMS, {"q", OPTION_TEXT}, {"spss", OPTION_COUNT}}},
     {"tempo.metrics",
      "q",
      {{"q", OPTION_TEXT}, {"from", OPTION_SECONDS}, {"to", OPTION_SECONDS}, {"step_s", OPTION_COUNT}}},
