@@ -128,19 +128,28 @@ static void look_at_refused(struct list *list, const sw_feed *feed) {
         (double)refused, 0);
 }
 
+/* Takes the summary. */
+static void add_failing(struct list *list, const char *detector, const char *error, char *summary) {
+    sw_finding *finding = add(list, "detector_failing", SW_SEVERITY_CRITICAL, detector, summary);
+    finding->error_message = xstrdup(error);
+    /* After a restart it fails a few times before it is known to. */
+    finding->keep_firing_s = AFTER_RESTART_TICKS * (double)list->agent->config->tempo_alert_interval_secs;
+}
+
+static void add_broken(const char *name, const char *error, void *arg) {
+    add_failing(arg, name, error,
+                xasprintf("detector %s does not run, it cannot be loaded: %s", name, error));
+}
+
 static void look_at_failing(struct list *list) {
+    sw_detectors_broken(list->agent->detectors, add_broken, list);
     for (size_t i = 0; i < sw_detectors_count(list->agent->detectors); i++) {
         const sw_detector *detector = sw_detectors_at(list->agent->detectors, i);
         if (!sw_detector_ready(detector)) {
             const char *error = sw_detector_last_error(detector);
-            sw_finding *finding =
-                add(list, "detector_failing", SW_SEVERITY_CRITICAL, sw_detector_name(detector),
-                    xasprintf("detector %s fails again and again and is paused: %s",
-                              sw_detector_name(detector), error));
-            finding->error_message = xstrdup(error);
-            /* After a restart it fails a few times before it is known to. */
-            finding->keep_firing_s =
-                AFTER_RESTART_TICKS * (double)list->agent->config->tempo_alert_interval_secs;
+            const char *name = sw_detector_name(detector);
+            add_failing(list, name, error,
+                        xasprintf("detector %s fails again and again and is paused: %s", name, error));
         }
     }
 }

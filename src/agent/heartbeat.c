@@ -17,6 +17,9 @@ static bool all_is_well(const sw_agent *agent) {
             return false;
         }
     }
+    if (sw_detectors_broken(agent->detectors, NULL, NULL) > 0) {
+        return false;
+    }
     char *why_not = sw_agent_not_ready(agent);
     char *trouble = sw_feeds_trouble(agent);
     bool well = why_not == NULL && trouble == NULL;

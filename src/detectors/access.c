@@ -79,3 +79,27 @@ bool sw_detector_ready(const sw_detector *detector) {
 const char *sw_detector_last_error(const sw_detector *detector) {
     return detector->last_error != NULL ? detector->last_error : "";
 }
+
+const char *sw_detector_load_error(const sw_detector *detector) {
+    if (detector->rejected != NULL) {
+        return detector->rejected->error;
+    }
+    return detector->file_error != NULL ? detector->file_error : detector->start_error;
+}
+
+size_t sw_detectors_broken(const sw_detectors *detectors,
+                           void (*each)(const char *name, const char *error, void *arg), void *arg) {
+    size_t n = 0;
+    for (size_t i = 0; i < detectors->n_all; i++) {
+        const sw_detector *detector = detectors->all[i];
+        const char *error = sw_detector_load_error(detector);
+        if (detector->running != NULL || detector->candidate != NULL || detector->removed || error == NULL) {
+            continue;
+        }
+        n++;
+        if (each != NULL) {
+            each(detector->name, error, arg);
+        }
+    }
+    return n;
+}

@@ -75,6 +75,10 @@ void sw_detectors_on_change(sw_detectors *detectors, void (*changed)(void *arg),
 sw_wants sw_detectors_wants(const sw_detectors *detectors, int source);
 size_t sw_detectors_count(const sw_detectors *detectors);
 sw_detector *sw_detectors_at(const sw_detectors *detectors, size_t i);
+/* How many files there are of which nothing runs, since they cannot be loaded, and why. `each` may be NULL.
+ */
+size_t sw_detectors_broken(const sw_detectors *detectors,
+                           void (*each)(const char *name, const char *error, void *arg), void *arg);
 sw_detector *sw_detectors_running(const sw_detectors *detectors, const char *name); /* NULL: none */
 /* Whether there is a file of this name, running or not, and it is called for this source. */
 bool sw_detectors_has(const sw_detectors *detectors, const char *name, int source);

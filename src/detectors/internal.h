@@ -212,6 +212,8 @@ void sw_calls_refuse_all(sw_detector *detector, const char *kind, const char *me
 void sw_calls_tell_refused(sw_detectors *detectors);
 void sw_calls_free(sw_check_call *call);
 bool sw_detector_paused(const sw_detector *detector);
+/* Why the file, as it is now, is not what runs. NULL: it is. */
+const char *sw_detector_load_error(const sw_detector *detector);
 /* One more failure in a row: counted, logged, and from the third on followed by a pause. */
 void sw_detector_failed(sw_detector *detector, const char *kind, const char *message, const char *traceback);
 /* A worker's end is counted; the version has none any more. */

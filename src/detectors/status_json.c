@@ -15,14 +15,6 @@ static const char *state_of(const sw_detector *detector) {
     return detector->running->loaded ? "running" : "restarting";
 }
 
-/* Why the file, as it is now, is not what runs. */
-static const char *load_error(const sw_detector *detector) {
-    if (detector->rejected != NULL) {
-        return detector->rejected->error;
-    }
-    return detector->file_error != NULL ? detector->file_error : detector->start_error;
-}
-
 static json_t *text_or_null(const char *text) {
     return text != NULL ? json_string(text) : json_null();
 }
@@ -89,7 +81,7 @@ static json_t *detector_json(const sw_detector *detector) {
     json_object_set_new(out, "name", json_string(detector->name));
     json_object_set_new(out, "file", json_string(detector->path));
     json_object_set_new(out, "state", json_string(state_of(detector)));
-    json_object_set_new(out, "load_error", text_or_null(load_error(detector)));
+    json_object_set_new(out, "load_error", text_or_null(sw_detector_load_error(detector)));
     json_object_set_new(out, "load_error_kind",
                         detector->rejected != NULL ? text_or_null(detector->rejected->error_kind)
                                                    : json_null());

@@ -56,6 +56,25 @@ def test_a_detector_that_cannot_keep_up_is_an_alert(tempo, webhook, make_agent):
     assert_once(webhook, agent, "watermark_old")
 
 
+def test_a_detector_that_cannot_be_loaded_at_the_start_is_an_alert(tempo, webhook, make_agent, make_webhook, scripts):
+    heart = make_webhook()
+    (scripts / "detect.lua").unlink()  # none runs
+    (scripts / "broken.lua").write_text("return {\n  check = function( syntax\n")
+    agent = make_agent(tempo, webhook, SPANWATCH_SCRIPTS_DIR=scripts, SPANWATCH_HEARTBEAT_URL=f"{heart.url}/beat").wait_listening()
+    body = eventually(lambda: firing(webhook, "detector_failing"), "an alert")[0]
+    assert body["labels"] == {"detector": "broken"} and "broken.lua:3" in body["error_message"]
+    (scripts / "detect.lua").write_text("return { check = function() return {} end }")
+    agent.wait_ready()
+    agent.kill()
+    agent.start().wait_ready()
+    agent.wait_ticks(2)
+    assert not heart.seen(), "another one runs, and yet not all is well"
+    (scripts / "broken.lua").write_text("return { check = function() return {} end }")
+    eventually(lambda: resolved(webhook, "detector_failing"), "its end")
+    eventually(heart.seen, "all is well")
+    assert_once(webhook, agent, "detector_failing")
+
+
 def test_a_detector_that_is_given_nothing_for_the_configured_time_is_an_alert(tempo, webhook, make_agent, traffic):
     agent = make_agent(tempo, webhook, SPANWATCH_DETECTOR_SILENT_SECS=4).wait_ready()
     eventually(lambda: firing(webhook, "detector_silent"), "an alert")
