@@ -80,6 +80,9 @@ static int listen_at(const char *host, int port, const char **why) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found = NULL;
     int code = getaddrinfo(host, service, &hints, &found);
+    if (code != 0 && strcmp(host, "localhost") == 0) { /* RFC 6761: whatever /etc/hosts lacks */
+        code = getaddrinfo("127.0.0.1", service, &hints, &found);
+    }
     if (code != 0) {
         *why = code == EAI_SYSTEM ? strerror(errno) : gai_strerror(code);
         return -1;
