@@ -263,7 +263,7 @@ sw_source *sw_feeds_askable(sw_agent *agent, int number) {
 /* An answer to no question: away, or every one refused. */
 bool sw_feed_failed(const sw_feed *feed) {
     const sw_poll_result *poll = &feed->last_poll;
-    return !poll->reachable || (!poll->counts_ok && !poll->traces_ok);
+    return !poll->reachable || (!poll->counts_ok && !poll->traces_ok && !poll->in_part);
 }
 
 bool sw_feed_is_away(const sw_feed *feed) {

@@ -41,6 +41,7 @@ typedef struct sw_poll_result {
     bool reachable;            /* the backend answered something */
     bool counts_ok;            /* all the counts asked for came, whole */
     bool traces_ok;            /* all offending traces of the lookback came, whole */
+    bool in_part;              /* where neither is whole: some came all the same */
     const char *counts_reason; /* why not; "" when ok. Valid until the next poll. */
     const char *traces_reason;
     int64_t horizon_s;         /* everything before it may be judged; 0 when not known yet */

@@ -218,6 +218,15 @@ def test_a_full_memory_asks_senders_to_wait(make_agent, webhook):
     assert statuses[-1] == 429
     assert int(headers["retry-after"]) >= 1 and Status.FromString(content).code == 8
 
+    def still_full():
+        post(agent, request.SerializeToString())
+        return webhook.bodies("answers_incomplete", "firing")
+
+    # It asks them to wait, and is neither away nor out of order.
+    eventually(still_full, "that it is full is told")
+    assert not webhook.bodies("source_unreachable")
+    assert agent.metrics().total("trace_alert_checks_total", status="error", source="otlp") == 0
+
 
 def test_requests_that_their_senders_give_up_are_an_alert_until_there_are_none(make_agent, webhook):
     port = free_port()

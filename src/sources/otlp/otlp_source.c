@@ -182,6 +182,7 @@ static void polled(uv_timer_t *timer) {
         .reachable = true,
         .counts_ok = refused[0] == '\0',
         .traces_ok = refused[0] == '\0' && hidden[0] == '\0',
+        .in_part = true,
         .counts_reason = refused,
         .traces_reason = refused[0] != '\0' ? refused : hidden,
         .horizon_s = self->origin_s > 0 ? self->horizon_s : 0,
