@@ -1,7 +1,8 @@
 /*
  * The dead man's switch: a GET of SPANWATCH_HEARTBEAT_URL at the end of each tick in which each source
- * answered whole, every detector runs and none fails, and the storage can be written. Whoever waits for it learns from its
- * absence that the agent, its machine or its network is gone. A heartbeat that is missed is not made up for.
+ * answered whole, every detector runs and none fails, and the storage can be written. Whoever waits for it
+ * learns from its absence that the agent, its machine or its network is gone. A heartbeat that is missed is
+ * not made up for.
  */
 #include "agent/agent_internal.h"
 
