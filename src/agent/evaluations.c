@@ -516,6 +516,7 @@ static const struct judged_trace *find_trace(const struct kept *kept, const unsi
 }
 
 void sw_evaluations_each(const sw_evaluations *evaluations, const char *detector, const char *trace_id,
+                         bool (*wanted)(const sw_kept_evaluation *kept, const void *arg),
                          void (*each)(const json_t *record, const sw_judged *judged, void *arg), void *arg) {
     unsigned char id[SW_TRACE_ID_LEN / 2];
     bool look = trace_id != NULL && parse_id(trace_id, id) == 0;
@@ -524,6 +525,11 @@ void sw_evaluations_each(const sw_evaluations *evaluations, const char *detector
             continue;
         }
         const struct judged_trace *trace = look ? find_trace(kept, id) : NULL;
+        const char *name = kept->history->name;
+        sw_kept_evaluation shown = {name, name + strlen(name) + 1, kept->record, trace != NULL};
+        if (wanted != NULL && !wanted(&shown, arg)) {
+            continue;
+        }
         sw_judged judged = {0};
         if (trace != NULL) {
             judged = (sw_judged){

@@ -84,7 +84,14 @@ typedef struct sw_judged {
     size_t call; /* of the record's `calls`; SIZE_MAX when that one is not kept */
 } sw_judged;
 
-/* All, of one detector (NULL: of each), oldest first. `record` is
+/* One that is kept, before its record is read, which takes 50 µs and more. */
+typedef struct sw_kept_evaluation {
+    const char *detector, *source;
+    const char *json; /* the record's text: what it does not hold, such as a fingerprint, is not in it */
+    bool judged;      /* the trace that is asked for was judged in it */
+} sw_kept_evaluation;
+
+/* Those that are `wanted` (NULL: all), of one detector (NULL: of each), oldest first. `record` is
  *   {detector, source, detector_sha256, at_ns, known, calls: [{from, to, revision, complete, estimated,
  * reason, series, requests, errors, traces, result, message}], more_calls, traces, series: [[service,
  * operation, count, errors]], more_series, findings: [{type, service, operation, fingerprints: [], value,
@@ -94,6 +101,7 @@ typedef struct sw_judged {
  * for_s}], more_verdicts} in which what does not apply is left out. `judged` is the trace with that id (may
  * be NULL: none is looked for) when it was judged there, else NULL. Both are valid in the call only. */
 void sw_evaluations_each(const sw_evaluations *evaluations, const char *detector, const char *trace_id,
+                         bool (*wanted)(const sw_kept_evaluation *kept, const void *arg),
                          void (*each)(const json_t *record, const sw_judged *judged, void *arg), void *arg);
 
 #endif

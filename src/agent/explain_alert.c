@@ -213,6 +213,11 @@ static void note_print(struct looking *looking, const json_t *record, const json
     }
 }
 
+static bool mentions_prefix(const sw_kept_evaluation *kept, const void *arg) {
+    const struct looking *looking = arg;
+    return strstr(kept->json, looking->prefix) != NULL;
+}
+
 static void look_for_print(const json_t *record, const sw_judged *judged, void *arg) {
     struct looking *looking = arg;
     const json_t *one = NULL, *print = NULL;
@@ -255,6 +260,13 @@ static json_t *requests_of(const json_t *record, const json_t *labels) {
     return n == 0 && (!all || json_array_size(json_object_get(record, "series")) == 0)
                ? json_null()
                : json_pack("{s:f, s:f}", "requests", requests, "errors", errors);
+}
+
+/* Of its detector, or about it all the same. */
+static bool is_of_alert(const sw_kept_evaluation *kept, const void *arg) {
+    const struct looking *looking = arg;
+    return (sw_streq(kept->detector, looking->detector) && sw_streq(kept->source, looking->source)) ||
+           strstr(kept->json, looking->found) != NULL;
 }
 
 static void add_row(const json_t *record, const sw_judged *judged, void *arg) {
@@ -368,7 +380,7 @@ static void release(struct looking *looking) {
 
 static json_t *answer(const sw_evaluations *evaluations, struct looking *looking, json_t *now,
                       json_t *detail) {
-    sw_evaluations_each(evaluations, NULL, NULL, add_row, looking);
+    sw_evaluations_each(evaluations, NULL, NULL, is_of_alert, add_row, looking);
     return json_pack("{s:s, s:s*, s:s*, s:s*, s:O*, s:b, s:o, s:o, s:O}", "fingerprint", looking->found,
                      "type", looking->type, "detector", looking->detector, "source", looking->source,
                      "labels", looking->labels, "known", detail != NULL, "now", now, "alert",
@@ -377,7 +389,7 @@ static json_t *answer(const sw_evaluations *evaluations, struct looking *looking
 
 json_t *sw_explain_forgotten(const sw_evaluations *evaluations, const char *prefix, size_t *n) {
     struct looking looking = {.prefix = prefix, .rows = json_array()};
-    sw_evaluations_each(evaluations, NULL, NULL, look_for_print, &looking);
+    sw_evaluations_each(evaluations, NULL, NULL, mentions_prefix, look_for_print, &looking);
     *n = looking.n_prints;
     json_t *now = json_string("not known any more: it is over, and nothing about it is left to tell");
     json_t *data = *n == 1 ? answer(evaluations, &looking, json_incref(now), NULL) : NULL;

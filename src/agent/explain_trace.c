@@ -43,6 +43,11 @@ static bool is_detector(const sw_agent *agent, const char *name) {
     return found;
 }
 
+static bool mentions_trace(const sw_kept_evaluation *kept, const void *arg) {
+    const struct holder *holder = arg;
+    return strstr(kept->json, holder->trace_id) != NULL;
+}
+
 /* The alert that has it may be over: then an evaluation may still know which one that was. */
 static void note_record(const json_t *record, const sw_judged *judged, void *arg) {
     struct holder *holder = arg;
@@ -73,7 +78,7 @@ static void add_report(const char *type, int64_t at_ns, void *arg) {
     json_object_set_new(holder.report, "at", sw_api_time_json(at_ns));
     sw_alerts_each(agent->alerts, note_holder, &holder);
     if (json_object_get(holder.report, "fingerprint") == NULL) {
-        sw_evaluations_each(agent->evaluations, NULL, NULL, note_record, &holder);
+        sw_evaluations_each(agent->evaluations, NULL, NULL, mentions_trace, note_record, &holder);
     }
     json_array_append_new(reporting->list, holder.report);
 }
@@ -124,11 +129,13 @@ static json_t *findings_of(const json_t *record, const char *trace_id) {
     return list;
 }
 
+static bool is_judged(const sw_kept_evaluation *kept, const void *arg) {
+    (void)arg;
+    return kept->judged;
+}
+
 static void add_judged(const json_t *record, const sw_judged *judged, void *arg) {
     struct judging *judging = arg;
-    if (judged == NULL) {
-        return;
-    }
     json_t *row = json_object();
     const json_t *call = json_array_get(json_object_get(record, "calls"), judged->call);
     json_object_set_new(row, "at", sw_api_time_json(json_integer_value(json_object_get(record, "at_ns"))));
@@ -206,7 +213,7 @@ void sw_explain_judged(const sw_trace_question *question, const sw_detector *det
         at_ns = there_ns > at_ns ? there_ns : at_ns;
     }
     struct judging judging = {question, json_array()};
-    sw_evaluations_each(agent->evaluations, name, question->trace_id, add_judged, &judging);
+    sw_evaluations_each(agent->evaluations, name, question->trace_id, is_judged, add_judged, &judging);
     json_object_set_new(out, "judged_at", sw_api_time_or_null(at_ns));
     json_object_set_new(out, "evaluations", judging.list);
     if (at_ns == 0 && json_array_size(judging.list) == 0) {

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     sw_evaluations *evaluations = sw_evaluations_new(SW_EVALUATIONS_BYTES);
     size_t n = 0;
     if (sw_evaluations_restore(evaluations, 1, (const char *)data, size) == 0) {
-        sw_evaluations_each(evaluations, NULL, "0123456789abcdef0123456789abcdef", ignore, NULL);
+        sw_evaluations_each(evaluations, NULL, "0123456789abcdef0123456789abcdef", NULL, ignore, NULL);
         json_decref(sw_explain_forgotten(evaluations, "", &n));
         json_decref(sw_explain_forgotten(evaluations, "8cd447c0376cbd90", &n));
     }

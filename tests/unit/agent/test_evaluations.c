@@ -71,7 +71,7 @@ static void see(const json_t *record, const sw_judged *judged, void *arg) {
 
 static struct seen look(const struct fixture *f, const char *detector, const char *trace_id) {
     struct seen seen = {0};
-    sw_evaluations_each(f->kept, detector, trace_id, see, &seen);
+    sw_evaluations_each(f->kept, detector, trace_id, NULL, see, &seen);
     return seen;
 }
 
@@ -170,6 +170,33 @@ static void the_last_are_kept_and_beside_them_those_in_which_something_happened(
 }
 
 /* However much there is in each: nothing grows over its cap, and what is left out is counted. */
+static bool judged_elsewhere(const sw_kept_evaluation *kept, const void *arg) {
+    (void)arg;
+    assert_string_equal(kept->source, "tempo");
+    assert_non_null(strstr(kept->json, kept->detector));
+    return strcmp(kept->detector, "detect") != 0 && kept->judged;
+}
+
+static void only_what_is_wanted_is_read(void **state) {
+    struct fixture *f = *state;
+    static const char *const detectors[] = {"detect", "other", "third"};
+    for (size_t i = 0; i < SW_ARRAY_LEN(detectors); i++) {
+        sw_evaluation *evaluation =
+            sw_evaluation_begin(detectors[i], "tempo", (T0 + (int64_t)i) * SW_NS_PER_S);
+        show_window(evaluation, T0, NULL, 0);
+        if (i < 2) {
+            show_trace(evaluation, TRACE, 1);
+        }
+        sw_evaluations_keep(f->kept, evaluation);
+    }
+    struct seen seen = {0};
+    sw_evaluations_each(f->kept, NULL, TRACE, judged_elsewhere, see, &seen);
+    assert_int_equal(seen.n, 1);
+    assert_int_equal(seen.n_judged, 1);
+    assert_int_equal(seen.first_at_s, T0 + 1);
+    json_decref(seen.last);
+}
+
 static void memory_is_bounded(void **state) {
     struct fixture *f = *state;
     enum { MANY = 5000 };
@@ -339,6 +366,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         EVALUATIONS_TEST(an_evaluation_is_kept_as_it_went),
         EVALUATIONS_TEST(the_last_are_kept_and_beside_them_those_in_which_something_happened),
+        EVALUATIONS_TEST(only_what_is_wanted_is_read),
         EVALUATIONS_TEST(memory_is_bounded),
         EVALUATIONS_TEST(verdicts_say_what_became_of_alerts),
         EVALUATIONS_TEST(those_in_which_something_happened_are_stored_and_come_back),

@@ -606,7 +606,7 @@ static void each_evaluation_is_recorded_as_it_went(void **state) {
     detector.fail_from_call = detector.n_calls;
     poll(f, T0 + 3 * STEP, true, true);
     struct records records = {0};
-    sw_evaluations_each(f->agent.evaluations, "detect", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", take_record,
+    sw_evaluations_each(f->agent.evaluations, "detect", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", NULL, take_record,
                         &records);
     assert_int_equal(records.n, 2); /* in the second tick there was nothing to judge */
     assert_int_equal(records.n_judged, 1);
