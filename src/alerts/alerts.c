@@ -459,9 +459,10 @@ sw_alerts_round *sw_alerts_withheld_round(sw_alerts *alerts, int64_t now_ns, con
 }
 
 void sw_alerts_tell_withheld(sw_alerts *alerts, int64_t now_ns, const sw_alerts_sink *sink) {
-    sw_alerts_round round = {.alerts = alerts, .now_ns = now_ns, .sink = *sink};
-    while (tell_next_withheld(&round)) {
+    sw_alerts_round *round = sw_alerts_withheld_round(alerts, now_ns, sink);
+    while (round != NULL && sw_alerts_round_step(round)) {
     }
+    sw_alerts_round_free(round);
 }
 
 /* ---- an evaluation ---- */
