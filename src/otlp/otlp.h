@@ -69,8 +69,8 @@ bool sw_otlp_next_attribute(sw_otlp_attributes *attributes, sw_otlp_attribute *o
 /* Appends a value as text; arrays and maps as JSON. */
 void sw_otlp_value_text(sw_otlp_text value, sw_buf *out);
 
-/* 1 / probability of the W3C sampling threshold in a tracestate ("ot=th:c"): how many spans this one stands
- * for. 1 when there is none. */
+/* 1 / probability of the W3C sampling threshold in a tracestate ("ot=th:c"), or of the power that was there
+ * before it ("ot=p:2;r:5"): how many spans this one stands for. 1 when there is neither. */
 double sw_otlp_weight(sw_otlp_text trace_state);
 
 /* Undoes gzip or zlib. 0; -1 when it is broken or not whole; -2 when `out` would go over its cap. */

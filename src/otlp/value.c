@@ -1,6 +1,7 @@
 /* AnyValue as text, and the sampling threshold of a tracestate. */
 #include <ctype.h>
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "otlp/otlp.h"
@@ -153,18 +154,38 @@ static double weight_of_threshold(const char *digits, size_t len) {
     return (double)all / (double)(all - threshold);
 }
 
+/* The older form: one of 2^p was sampled; 63 is for those that stand for none, which happened all the same.
+ */
+static double weight_of_power(const char *digits, size_t len) {
+    unsigned power = 0;
+    if (len == 0 || len > 2) {
+        return 1;
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (!isdigit((unsigned char)digits[i])) {
+            return 1;
+        }
+        power = power * 10 + (unsigned)(digits[i] - '0');
+    }
+    return power < 63 ? ldexp(1, (int)power) : 1;
+}
+
 double sw_otlp_weight(sw_otlp_text trace_state) {
     if (trace_state.len == 0) {
         return 1;
     }
     sw_otlp_text member = ot_member(trace_state);
-    for (size_t at = 0; at + 3 < member.len;) {
+    double weight = 1;
+    for (size_t at = 0; at + 2 < member.len;) {
         const char *semicolon = memchr(member.data + at, ';', member.len - at);
         size_t end = semicolon != NULL ? (size_t)(semicolon - member.data) : member.len;
         if (end - at > 3 && memcmp(member.data + at, "th:", 3) == 0) {
             return weight_of_threshold(member.data + at + 3, end - at - 3);
         }
+        if (end - at > 2 && memcmp(member.data + at, "p:", 2) == 0) {
+            weight = weight_of_power(member.data + at + 2, end - at - 2);
+        }
         at = end + 1;
     }
-    return 1;
+    return weight;
 }

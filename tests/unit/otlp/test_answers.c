@@ -91,6 +91,16 @@ static void test_the_sampling_threshold_says_how_many_a_span_stands_for(void **s
         {"ot=th:zz", 1},
         {"ot=th:123456789abcdef", 1},
         {"ot=th:ffffffffffffff", 72057594037927936.0},
+        {"ot=p:0", 1},
+        {"ot=p:3", 8},
+        {"x=1,ot=r:20;p:12", 4096},
+        {"ot=p:3;th:8", 2},
+        {"ot=th:8;p:3", 2},
+        {"ot=p:62", 4611686018427387904.0},
+        {"ot=p:63", 1},
+        {"ot=p:", 1},
+        {"ot=p:x", 1},
+        {"ot=p:100", 1},
     };
     for (size_t i = 0; i < SW_ARRAY_LEN(cases); i++) {
         double weight = sw_otlp_weight((sw_otlp_text){cases[i].state, strlen(cases[i].state)});
