@@ -103,8 +103,25 @@ static bool any_of_type(const json_t *findings, const char *type) {
     return false;
 }
 
+struct alert_search {
+    const char *type, *detector;
+    bool found;
+};
+
+static void look_at_alert(const sw_alert *alert, void *arg) {
+    struct alert_search *search = arg;
+    search->found =
+        search->found || (sw_streq(alert->type, search->type) && sw_streq(alert->detector, search->detector));
+}
+
 /* Whether the detector finds alerts of this type, as far as can be seen: in what it found, or says. */
-static bool knows_type(const json_t *detector, const char *type) {
+static bool knows_type(const sw_agent *agent, const json_t *detector, const char *type) {
+    struct alert_search search = {.type = type,
+                                  .detector = json_string_value(json_object_get(detector, "detector"))};
+    sw_alerts_each(agent->alerts, look_at_alert, &search);
+    if (search.found) {
+        return true;
+    }
     const json_t *now = json_object_get(detector, "now"), *one = NULL;
     size_t i = 0;
     bool knows = any_of_type(json_object_get(now, "findings"), type);
@@ -123,7 +140,7 @@ static json_t *relevant(const sw_rule_question *question, json_t *data) {
     json_t *list = json_array(), *detector = NULL;
     size_t i = 0;
     json_array_foreach(question->answers, i, detector) {
-        if (knows_type(detector, question->rule)) {
+        if (knows_type(question->agent, detector, question->rule)) {
             json_array_append(list, detector);
         }
     }

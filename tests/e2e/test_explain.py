@@ -48,6 +48,8 @@ def test_an_alert_is_explained_while_it_fires(tempo, webhook, make_agent, traffi
     text = explain(agent, tmp_path, body["fingerprint"])
     assert facts(text)["Alert"] == "high_latency" and "begins to fire: told" in text
     assert "1600 > 1000, traces: 1" in text and facts(text)["Decided by"].startswith("1600 > 1000, window of ")
+    unknown = explained(agent, tmp_path, "--rule", "high_latency", "--trace", "f" * 32)
+    assert "note" not in unknown and unknown["detectors"][0]["why_not"].startswith("never seen"), "who finds such alerts is known"
 
 
 def test_an_alert_that_is_over_and_forgotten_is_found_among_evaluations(tempo, webhook, make_agent, scripts, tmp_path):
