@@ -90,8 +90,8 @@ bool sw_members_forget(sw_outbox *outbox, sw_store_batch *batch, const char *fin
     if (member == NULL) {
         return false;
     }
-    forget(outbox, member);
     sw_batch_delete_group_member(batch, outbox->options.name, fingerprint);
+    forget(outbox, member); /* last: the fingerprint may be the member's own */
     return true;
 }
 
