@@ -45,7 +45,7 @@ typedef struct host_function {
 
 static const host_function host_functions[] = {
     {"search", NULL, {SEARCH_TERMS, {"source", OPTION_SOURCE}}},
-    {"tempo.search", NULL, {SEARCH_TERMS, {"q", OPTION_TEXT}, {"spss", OPTION_COUNT}}},
+    {"tempo.search", NULL, {{"q", OPTION_TEXT}, SEARCH_TERMS, {"spss", OPTION_COUNT}}},
     {"tempo.metrics",
      "q",
      {{"q", OPTION_TEXT}, {"from", OPTION_SECONDS}, {"to", OPTION_SECONDS}, {"step_s", OPTION_COUNT}}},
