@@ -28,9 +28,19 @@ PROMETHEUS = find("prometheus")
 PROMTOOL = find("promtool")
 ALERTMANAGER = find("prometheus-alertmanager", "alertmanager")
 AMTOOL = find("amtool")
+
+# Debian's Alertmanager reads its templates from /usr/share whatever its configuration says. Unpacked, it sees them there in a
+# mount namespace of its own.
+TEMPLATES = pathlib.Path("/usr/share/prometheus/alertmanager/default.tmpl")
+SHARED = UNPACKED.parent / "share"
+WITH_TEMPLATES = ["unshare", "--mount", "sh", "-c", 'mount -t overlay overlay -o "lowerdir=$0:/usr/share" /usr/share && exec "$@"', SHARED]
+IS_UNPACKED = ALERTMANAGER is not None and pathlib.Path(ALERTMANAGER).is_relative_to(UNPACKED) and not TEMPLATES.exists()
+if IS_UNPACKED and subprocess.run([*WITH_TEMPLATES, "test", "-e", TEMPLATES], stderr=subprocess.DEVNULL).returncode != 0:
+    ALERTMANAGER = None
+
 needs_prometheus = pytest.mark.skipif(PROMETHEUS is None, reason="Prometheus is not installed")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
-needs_alertmanager = pytest.mark.skipif(ALERTMANAGER is None, reason="Alertmanager is not installed")
+needs_alertmanager = pytest.mark.skipif(ALERTMANAGER is None, reason="Alertmanager is not installed, and unpacked it cannot be given its templates")
 needs_amtool = pytest.mark.skipif(AMTOOL is None, reason="amtool is not installed")
 
 
@@ -92,7 +102,7 @@ receivers: [{name: nobody}]
 
     def command(self):
         return [
-            ALERTMANAGER, f"--config.file={self.config}", f"--storage.path={self.folder / 'data'}",
+            *(WITH_TEMPLATES if IS_UNPACKED else ()), ALERTMANAGER, f"--config.file={self.config}", f"--storage.path={self.folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address=", "--log.level=warn",
         ]  # fmt: skip
 
