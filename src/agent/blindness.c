@@ -214,9 +214,8 @@ static void look_at_silence(struct list *list, const sw_detector *detector) {
 }
 
 static void look_at_outbox(struct list *list, const sw_receiver *receiver) {
-    double limit_s = (double)list->agent->config->outbox_old_secs;
-    double age_s = (double)sw_receiver_oldest_age_ms(receiver) / 1000;
-    if (limit_s > 0 && sw_receiver_depth(receiver) > 0 && age_s >= limit_s) {
+    if (sw_receiver_lags(list->agent, receiver)) {
+        double age_s = (double)sw_receiver_oldest_age_ms(receiver) / 1000;
         set_value(
             add_about(
                 list, "outbox_growing", SW_SEVERITY_CRITICAL, "receiver", receiver->name,
@@ -224,7 +223,15 @@ static void look_at_outbox(struct list *list, const sw_receiver *receiver) {
                           "take them. None is lost before %lld s",
                           sw_receiver_depth(receiver), receiver->name, age_s,
                           (long long)receiver->config->max_age_secs)),
-            age_s, limit_s);
+            age_s, (double)list->agent->config->outbox_old_secs);
+    }
+    const char *refused = sw_receiver_refused(receiver);
+    if (refused != NULL) {
+        add_about(list, "notification_refused", SW_SEVERITY_CRITICAL, "receiver", receiver->name,
+                  xasprintf("the receiver %s refuses notifications: %s. Are its URL and secrets right? "
+                            "spanwatch notify list shows what it refused, notify retry sends it again",
+                            receiver->name, refused))
+            ->error_message = xstrdup(refused);
     }
 }
 

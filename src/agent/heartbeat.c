@@ -1,6 +1,7 @@
 /*
  * The dead man's switch: a GET of SPANWATCH_HEARTBEAT_URL at the end of each tick in which each source
- * answered whole, every detector runs and none fails, and the storage can be written. Whoever waits for it
+ * answered whole, every detector runs and none fails, the storage can be written, and every receiver takes
+ * its notifications: what the only receiver does not take, nobody else could tell. Whoever waits for it
  * learns from its absence that the agent, its machine or its network is gone. A heartbeat that is missed is
  * not made up for.
  */
@@ -20,6 +21,12 @@ static bool all_is_well(const sw_agent *agent) {
     }
     if (sw_detectors_broken(agent->detectors, NULL, NULL) > 0) {
         return false;
+    }
+    for (size_t i = 0; i < sw_receivers_count(agent); i++) {
+        const sw_receiver *receiver = sw_receivers_at(agent, i);
+        if (sw_receiver_lags(agent, receiver) || sw_receiver_refused(receiver) != NULL) {
+            return false;
+        }
     }
     char *why_not = sw_agent_not_ready(agent);
     char *trouble = sw_feeds_trouble(agent);

@@ -215,6 +215,16 @@ int64_t sw_receiver_oldest_age_ms(const sw_receiver *receiver) {
     return receiver->outbox != NULL ? sw_outbox_oldest_age_ms(receiver->outbox) : 0;
 }
 
+bool sw_receiver_lags(const sw_agent *agent, const sw_receiver *receiver) {
+    int64_t limit_s = agent->config->outbox_old_secs;
+    return limit_s > 0 && sw_receiver_depth(receiver) > 0 &&
+           sw_receiver_oldest_age_ms(receiver) >= limit_s * 1000;
+}
+
+const char *sw_receiver_refused(const sw_receiver *receiver) {
+    return receiver->outbox != NULL ? sw_outbox_refused(receiver->outbox) : NULL;
+}
+
 /* Over those that are configured. */
 static size_t sum(const sw_agent *agent, size_t (*of)(const sw_outbox *outbox)) {
     size_t all = 0;

@@ -47,6 +47,9 @@ void sw_receiver_show(sw_agent *agent, const sw_receiver *receiver);
 size_t sw_receiver_depth(const sw_receiver *receiver); /* not delivered, not dead */
 size_t sw_receiver_dead(const sw_receiver *receiver);
 int64_t sw_receiver_oldest_age_ms(const sw_receiver *receiver); /* 0 of one that is not configured */
+/* Whether its oldest notification waits for too long, or why it refused the last one; both are alerts. */
+bool sw_receiver_lags(const sw_agent *agent, const sw_receiver *receiver);
+const char *sw_receiver_refused(const sw_receiver *receiver); /* NULL: it did not */
 /* Of all that are configured. */
 size_t sw_receivers_depth(const sw_agent *agent);
 size_t sw_receivers_dead(const sw_agent *agent);

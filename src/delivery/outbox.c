@@ -415,6 +415,7 @@ void sw_outbox_free(sw_outbox *outbox) {
     sw_queue_release(&outbox->queue);
     sw_secrets_free(outbox->secrets);
     free(outbox->failing);
+    free(outbox->refused);
     free(outbox->recent.mono_ns);
     uv_close((uv_handle_t *)&outbox->due_timer, handle_closed);
     uv_close((uv_handle_t *)&outbox->write_timer, handle_closed);
@@ -446,6 +447,10 @@ bool sw_outbox_waits(const sw_outbox *outbox, const char *fingerprint) {
 
 size_t sw_outbox_depth(const sw_outbox *outbox) {
     return outbox->queue.n_live + outbox->n_unloaded;
+}
+
+const char *sw_outbox_refused(const sw_outbox *outbox) {
+    return outbox->refused;
 }
 
 size_t sw_outbox_dead(const sw_outbox *outbox) {

@@ -145,6 +145,8 @@ void sw_post_cancel(sw_post *post); /* before the outbox is freed */
 bool sw_outbox_waits(const sw_outbox *outbox, const char *fingerprint);
 size_t sw_outbox_depth(const sw_outbox *outbox); /* rows not delivered, without dead letters */
 size_t sw_outbox_dead(const sw_outbox *outbox);
+/* Why a notification was refused for good, if none was delivered since; else NULL. */
+const char *sw_outbox_refused(const sw_outbox *outbox);
 /* Of the notification that could be sent for the longest time: without what waits for its group. */
 int64_t sw_outbox_oldest_age_ms(const sw_outbox *outbox);
 /* "closed", "open" or "half_open". */

@@ -198,6 +198,7 @@ struct sw_outbox {
     bool paused;                 /* post.c */
     bool writing, write_failing; /* what became of rows */
     bool gave_up;                /* since deliveries worked */
+    char *refused;               /* what was said of the last refusal since then */
     bool holding;                /* something waits for the limit per hour */
 
     /* The circuit: attempts in a row that failed for the receiver's sake, and the earliest time of the next.

@@ -116,6 +116,8 @@ static void leave(sw_outbox *outbox, sw_entry *entry) {
 
 static void delivered(sw_outbox *outbox, sw_entry *entry) {
     log_success(outbox);
+    free(outbox->refused);
+    outbox->refused = NULL;
     sw_metric_add(outbox->m.deliveries, 1, outbox->options.name, "delivered");
     sw_outbox_note_notified(outbox, entry);
     leave(outbox, entry);
@@ -173,6 +175,8 @@ static void give_up(sw_outbox *outbox, sw_entry *entry, const sw_attempt_result 
 static void failed(sw_outbox *outbox, sw_entry *entry, const sw_attempt_result *result) {
     log_failure(outbox, result);
     if (result->verdict == SW_ATTEMPT_REFUSED) {
+        free(outbox->refused);
+        outbox->refused = xstrdup(result->message);
         died(outbox, entry, result->message);
     } else if (is_too_old(outbox, entry)) {
         give_up(outbox, entry, result);

@@ -90,9 +90,10 @@ def test_what_the_receiver_refuses_becomes_a_dead_letter(tempo, webhook, make_ag
     plant(tempo, traffic, 1)
     webhook.status = 400
     agent = make_agent(tempo, webhook).wait_ready()
-    eventually(lambda: agent.status()["outbox"]["dead"] == 1, "a dead letter")
+    eventually(lambda: agent.status()["outbox"]["dead"] == 2, "a dead letter, and the alert about it")
     agent.wait_ticks(2)
-    assert len(webhook.seen()) == 1, "a refusal is not tried again"
+    told = [json.loads(request.body)["anomaly_type"] for request in webhook.seen()]
+    assert told == ["high_latency", "notification_refused"], "a refusal is not tried again"
     assert agent.status()["outbox"]["depth"] == 0
 
 

@@ -106,6 +106,26 @@ def test_a_receiver_that_never_answers_holds_up_no_other(hooks, start, config, s
     assert agent.metric("spanwatch_outbox_depth", receiver="pager") >= 3
 
 
+def test_a_receiver_that_refuses_is_an_alert_to_the_others_and_ends_the_heartbeat(hooks, start, config, scripts, make_webhook):
+    heart = make_webhook()
+    configure(config, receivers(**{name: hook.hook for name, hook in hooks.items()}),
+              'route = { receiver = "chat", routes = { { receiver = "pager", matchers = { \'alertname="slow"\' } }, { receiver = "chat" } } }')  # fmt: skip
+    hooks["pager"].status = 401
+    agent = start(SPANWATCH_HEARTBEAT_URL=f"{heart.url}/beat")
+    eventually(heart.seen, "all is well")
+    find(scripts, "{ type = 'slow', service = 'shop' }")
+    refused = eventually(lambda: hooks["chat"].bodies("notification_refused"), "an alert about it")[0]
+    assert refused["labels"] == {"receiver": "pager"} and refused["error_message"].startswith("HTTP 401")
+    beats = len(heart.seen())
+    agent.wait_ticks(2)
+    assert len(heart.seen()) <= beats + 1, "not all is well"  # one may have been on its way
+    hooks["pager"].status = 200
+    find(scripts, "")
+    eventually(lambda: seen(hooks["pager"], "resolved"), "it takes the next one")
+    eventually(lambda: hooks["chat"].bodies("notification_refused", "resolved"), "its end")
+    eventually(lambda: len(heart.seen()) > beats + 1, "all is well again")
+
+
 def test_the_end_goes_to_who_was_told_also_when_routes_were_edited_meanwhile(hooks, start, config, scripts):
     urls = {name: hook.hook for name, hook in hooks.items()}
     configure(config, receivers(**urls), 'route = { receiver = "pager" }')
