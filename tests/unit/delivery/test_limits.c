@@ -78,8 +78,8 @@ static void the_limit_goes_on_over_a_restart(void **state) {
     assert_settled(f);
 }
 
-/* The hour is over when the agent starts again: what waited comes together, and not one by one until the limit
- * is reached anew. */
+/* The hour is over when the agent starts again: what waited comes together, and not one by one until the
+ * limit is reached anew. */
 static void what_waited_when_the_agent_ended_comes_as_one(void **state) {
     struct fixture *f = *state;
     limit(f, 2);
