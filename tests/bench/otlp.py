@@ -9,6 +9,7 @@ collector does otlp -> spanmetrics -> prometheus with GOMAXPROCS=1. CPU is that 
 kernel. Without a collector (build/collector/otelcol, which tools/interop-collector builds, or --collector) only the agent is measured.
 """
 import argparse
+import contextlib
 import gzip
 import json
 import os
@@ -208,13 +209,15 @@ def collector(binary):
 
 def measure(case, arguments):
     make, env = CASES[case]
-    with tempfile.NamedTemporaryFile() as file:
+    with tempfile.NamedTemporaryFile() as file, contextlib.ExitStack() as started:
         for body in make():
             file.write(struct.pack("<I", len(body)) + body)
         file.flush()
         receivers = [agent(arguments.binary, arguments.memory_mb, env)]
+        started.callback(receivers[0].stop)
         if os.access(arguments.collector, os.X_OK):
             receivers.append(collector(arguments.collector))
+            started.callback(receivers[1].stop)
         for receiver in receivers:  # caches, heaps and tables get their size
             receiver.load(arguments.sender, file.name, 1, arguments.connections)
             receiver.cpu_per_span, receiver.rates, receiver.p99 = [], [], []
@@ -231,8 +234,6 @@ def measure(case, arguments):
             ratio = statistics.median(receivers[1].cpu_per_span) / statistics.median(receivers[0].cpu_per_span)
             print(f"  the collector takes {ratio:.1f} times the CPU")
         sys.stdout.flush()
-        for receiver in receivers:
-            receiver.stop()
 
 
 def main():
