@@ -328,16 +328,19 @@ static void windows_end_where_senders_had_time_to_send(void **state) {
     close_all(&f);
 }
 
+/* As beside another source: nothing is judged of the time before the first span. */
+static const sw_otlp_source_options from_first_span = {.step_s = 10,
+                                                       .lookback_s = 60,
+                                                       .settle_s = 10,
+                                                       .max_bytes = 1 << 20,
+                                                       .max_series = 100,
+                                                       .max_spans = 1000,
+                                                       .from_first_span = true};
+
 static void beside_another_source_nothing_is_judged_before_the_first_span(void **state) {
     (void)state;
     struct fixture f;
-    open_source(&f, (sw_otlp_source_options){.step_s = 10,
-                                             .lookback_s = 60,
-                                             .settle_s = 10,
-                                             .max_bytes = 1 << 20,
-                                             .max_series = 100,
-                                             .max_spans = 1000,
-                                             .from_first_span = true});
+    open_source(&f, from_first_span);
     int64_t origin_s = 7, watermark_s = 7;
     advance(&f, 100);
     poll_now(&f);
@@ -358,13 +361,7 @@ static void beside_another_source_nothing_is_judged_before_the_first_span(void *
 static void what_is_far_older_than_the_first_span_is_late_at_once(void **state) {
     (void)state;
     struct fixture f;
-    open_source(&f, (sw_otlp_source_options){.step_s = 10,
-                                             .lookback_s = 60,
-                                             .settle_s = 10,
-                                             .max_bytes = 1 << 20,
-                                             .max_series = 100,
-                                             .max_spans = 1000,
-                                             .from_first_span = true});
+    open_source(&f, from_first_span);
     advance(&f, 100);
     poll_now(&f);
     for (uint64_t i = 0; i < 50; i++) {
@@ -379,13 +376,7 @@ static void what_is_far_older_than_the_first_span_is_late_at_once(void **state) 
 static void after_a_restart_it_is_judged_from_the_start_when_spans_had_come_before(void **state) {
     (void)state;
     struct fixture f;
-    open_source(&f, (sw_otlp_source_options){.step_s = 10,
-                                             .lookback_s = 60,
-                                             .settle_s = 10,
-                                             .max_bytes = 1 << 20,
-                                             .max_series = 100,
-                                             .max_spans = 1000,
-                                             .from_first_span = true});
+    open_source(&f, from_first_span);
     f.source->ops->restore(f.source, NOW_S - 1000, NOW_S - 100);
     advance(&f, 30);
     poll_now(&f);
